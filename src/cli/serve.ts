@@ -186,8 +186,8 @@ export const serveCommand: Command = {
       }
       await interrupted(context.signal);
       if (!values.json) context.note(`Stopping; running requests have ${limits.graceMs / 1000} s to finish.\n`);
-      await tinker?.close();
-      await server.close(limits.graceMs);
+      // Side by side: weights that OpenAI's routes are generating with stay open as long as these have time.
+      await Promise.all([tinker?.close(), server.close(limits.graceMs)]);
       for (const { session } of models) await session.close();
       return 0;
     } finally {

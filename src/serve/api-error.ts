@@ -47,3 +47,22 @@ export class ApiError extends AhaError {
 export function invalidParameter(param: string, message: string, code = "invalid_value", status = 400): ApiError {
   return new ApiError(status, message, { param, code });
 }
+
+/** The client closed the connection: nobody reads it. */
+export function goneError(): ApiError {
+  return new ApiError(499, "The client closed the connection.");
+}
+
+/** 504 after the most time that a request has. */
+export function timeoutError(milliseconds: number): ApiError {
+  return new ApiError(504, `The request took longer than ${milliseconds / 1000} s and was ended.`, {
+    code: "timeout",
+    // A retry of the same request would take as long again, so clients are told not to retry.
+    headers: { "x-should-retry": "false" },
+  });
+}
+
+/** 503 once the server is to stop. */
+export function stoppingError(): ApiError {
+  return new ApiError(503, "The server is shutting down.", { code: "shutting_down", headers: { connection: "close" } });
+}

@@ -3,6 +3,7 @@
  * be known on another thread too. How long a prompt and its completion may be is decided here.
  */
 
+import { isTinkerPath } from "../tinker/tinker-path.ts";
 import type { TokenFacts, Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ApiError, invalidParameter } from "./api-error.ts";
 
@@ -25,6 +26,8 @@ export interface ModelFacts {
   /** The longest completion where a chat request names none. */
   readonly defaultMaxTokens: number;
   readonly defaults?: SamplingDefaults;
+  /** Copies of it that were trained are asked for by their paths (`snapshots.ts`). */
+  readonly hasSnapshots?: boolean;
 }
 
 /** The part of a tokenizer that requests are read with. */
@@ -80,10 +83,12 @@ function contextLengthExceeded(param: string, message: string): ApiError {
   return invalidParameter(param, message, "context_length_exceeded");
 }
 
-/** The model of this name; the first where a request names none. Throws ApiError 404. */
+/** The model of this name; the first where a request names none; for a path, what it is a copy of. Throws ApiError 404. */
 export function modelNamed<M extends ModelFacts>(models: readonly M[], name: string | undefined): M {
   const found = name === undefined ? models[0] : models.find(({ id }) => id === name);
   if (found) return found;
+  const base = isTinkerPath(name!) ? models.find(({ hasSnapshots }) => hasSnapshots) : undefined;
+  if (base) return { ...base, id: name! };
   throw modelNotFound(models, name!);
 }
 

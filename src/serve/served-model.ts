@@ -55,3 +55,9 @@ export function serveEngine(
     stopTokenIds: stopTokens(engine, tokenizer),
   };
 }
+
+/** The model in OpenAI's lists. */
+export function listedModel({ id, created, maxContextTokens, parent }: ServedModel): object {
+  const card = { id, object: "model", created, owned_by: "aha", max_model_len: maxContextTokens };
+  return parent === undefined ? card : { ...card, parent };
+}

@@ -17,8 +17,9 @@ import type { SessionLoad } from "../engine/contract/session.ts";
 import { EngineError } from "../errors.ts";
 import { cannotListen } from "../listening.ts";
 import { hashString } from "../random.ts";
+import { isTinkerPath } from "../tinker/tinker-path.ts";
 import { type AccessRules, corsHeaders, preflightHeaders, requireApiKey, requireKnownHost } from "./access.ts";
-import { ApiError } from "./api-error.ts";
+import { ApiError, goneError, stoppingError, timeoutError } from "./api-error.ts";
 import { ChatFormat } from "./chat-completions.ts";
 import { CompletionFormat } from "./completions.ts";
 import type { AnsweringModel, ResponseFormat } from "./endpoint.ts";
@@ -26,9 +27,10 @@ import { promptTokenCount } from "./generation.ts";
 import { METRICS_TYPE, type RequestRecord, ServerMetrics } from "./metrics.ts";
 import { modelNamed } from "./model-facts.ts";
 import { readBody } from "./read-body.ts";
-import { respond, sendJson } from "./respond.ts";
+import { type Exchange, respond, sendJson } from "./respond.ts";
 import { absentEndpoint, decodePath, pathOf, ROUTES } from "./routes.ts";
-import type { ServedModel } from "./served-model.ts";
+import { listedModel, type ServedModel } from "./served-model.ts";
+import type { Snapshots } from "./snapshots.ts";
 import { TokenTexts } from "./token-text.ts";
 import { tokenizerInfo } from "./tokenizer-info.ts";
 import type { BodyKind, UnderstoodBody } from "./understanding.ts";
@@ -39,6 +41,8 @@ export interface MountedRoutes {
   /** What their paths begin with. */
   readonly prefix: string;
   answer(request: IncomingMessage, response: ServerResponse, path: string, signal: AbortSignal): Promise<void>;
+  /** Copies of the first model that the server's own routes serve by their paths. */
+  readonly snapshots?: Snapshots;
 }
 
 export interface ServerOptions extends AccessRules {
@@ -68,7 +72,6 @@ const MAX_HEADER_BYTES = 16_384;
  * when it is closed here, the request fails.
  */
 const KEEP_ALIVE_MS = 120_000;
-const CLIENT_GONE = 499;
 
 /** The reason of an abort after which no client is left that could be informed. */
 class ClientGone extends Error {
@@ -96,11 +99,17 @@ export class ApiServer {
   #stopping = false;
   /** Requests whose bodies are being understood: they are not among the engine's sequences yet. */
   #beingUnderstood = 0;
+  /** Sequences of copies: theirs are sessions of their own. */
+  #ofSnapshots = 0;
 
   private constructor(models: readonly ServedModel[], options: ServerOptions) {
-    this.#models = models.map((model) => ({ ...model, texts: new TokenTexts(model.tokenizer) }));
+    const hasSnapshots = options.mounted?.snapshots !== undefined;
+    this.#models = models.map((model, i) => ({
+      ...{ ...model, texts: new TokenTexts(model.tokenizer) },
+      ...(i === 0 && hasSnapshots && { hasSnapshots }),
+    }));
     this.#options = options;
-    this.#understanding = new Understanding(models, options.maxSequences);
+    this.#understanding = new Understanding(this.#models, options.maxSequences);
     const limits = {
       maxHeaderSize: MAX_HEADER_BYTES,
       requestTimeout: RECEIVE_TIMEOUT_MS,
@@ -138,7 +147,7 @@ export class ApiServer {
         this.#idle = resolve;
       });
       const cut = setTimeout(() => {
-        for (const controller of this.#inFlight) controller.abort(stopping());
+        for (const controller of this.#inFlight) controller.abort(stoppingError());
       }, graceMs);
       await idle;
       clearTimeout(cut);
@@ -164,7 +173,7 @@ export class ApiServer {
     try {
       await this.#route(request, response, path, controller, progress, startedAt);
     } catch (error) {
-      failure = response.destroyed || (request.destroyed && !request.complete) ? gone() : this.#describe(error);
+      failure = response.destroyed || (request.destroyed && !request.complete) ? goneError() : this.#describe(error);
       this.#sendFailure(response, failure);
     } finally {
       this.#inFlight.delete(controller);
@@ -210,9 +219,9 @@ export class ApiServer {
       case "/metrics":
         return this.#sendMetrics(response);
       case "/v1/models":
-        return this.#send(response, { object: "list", data: this.#models.map(modelCard) });
+        return this.#send(response, { object: "list", data: this.#models.map(listedModel) });
       case "/v1/models/{model}":
-        return this.#send(response, this.#modelNamed(path));
+        return this.#send(response, await this.#modelNamed(path));
       case "/v1/chat/completions":
         return this.#generate("chat", request, response, controller, progress, startedAt);
       case "/v1/completions":
@@ -234,7 +243,7 @@ export class ApiServer {
     request: IncomingMessage,
     signal: AbortSignal,
   ): Promise<UnderstoodBody[K]> {
-    if (this.#stopping) throw stopping();
+    if (this.#stopping) throw stoppingError();
     const body = await readBody(request, this.#options.maxBodyBytes);
     // This is checked before a long prompt is tokenized, to save that work, and again when the number of sequences is
     // known.
@@ -268,7 +277,7 @@ export class ApiServer {
     startedAt: number,
   ): Promise<void> {
     const { requestTimeoutMs } = this.#options;
-    const timeout = setTimeout(() => controller.abort(timedOut(requestTimeoutMs)), requestTimeoutMs);
+    const timeout = setTimeout(() => controller.abort(timeoutError(requestTimeoutMs)), requestTimeoutMs);
     try {
       const understood = await this.#understand(kind, request, controller.signal);
       const { spec, stream } = understood;
@@ -276,22 +285,35 @@ export class ApiServer {
       const uuid = randomUUID();
       const model = modelNamed(this.#models, understood.model);
       progress.promptTokens = promptTokenCount(spec);
-      await respond({
-        model,
+      const exchange = {
         spec: { ...spec, params: { ...spec.params, seed: understood.seed ?? hashString(uuid) } },
         format: formatOf(kind, understood, model, uuid),
         stream,
         response,
         headers: { ...this.#headers(), "x-request-id": uuid },
         signal: controller.signal,
-        describe: (error) => this.#describe(error),
+        describe: (error: unknown) => this.#describe(error),
         onToken: () => {
           progress.completionTokens++;
           progress.secondsToFirstToken ??= (performance.now() - startedAt) / 1000;
         },
-      });
+      };
+      if (!isTinkerPath(model.id)) await respond({ model, ...exchange });
+      else await this.#respondAs(model, exchange);
     } finally {
       clearTimeout(timeout);
+    }
+  }
+
+  /** Generates with the copy of a model that the request named. */
+  async #respondAs(model: ServedModel, exchange: Omit<Exchange, "model">): Promise<void> {
+    const sequences = exchange.spec.prompts.length * exchange.spec.n;
+    this.#ofSnapshots += sequences;
+    try {
+      const { snapshots } = this.#options.mounted!;
+      await snapshots!.use(model.id, (session) => respond({ ...exchange, model: { ...model, session } }));
+    } finally {
+      this.#ofSnapshots -= sequences;
     }
   }
 
@@ -308,10 +330,11 @@ export class ApiServer {
   #requireRoom(sequences: number): void {
     const { maxSequences } = this.#options;
     const { active, waiting } = this.#load;
-    if (active + waiting + this.#beingUnderstood + sequences <= maxSequences) return;
+    const running = active + this.#ofSnapshots;
+    if (running + waiting + this.#beingUnderstood + sequences <= maxSequences) return;
     throw new ApiError(
       429,
-      `The server is busy: ${active} completions are running and ${waiting} wait. Try again later.`,
+      `The server is busy: ${running} completions are running and ${waiting} wait. Try again later.`,
       {
         type: "rate_limit_error",
         code: "rate_limit_exceeded",
@@ -340,8 +363,11 @@ export class ApiServer {
     sendJson(response, 200, value, this.#headers());
   }
 
-  #modelNamed(path: string): object {
-    return modelCard(modelNamed(this.#models, decodePath(path.slice("/v1/models/".length))));
+  async #modelNamed(path: string): Promise<object> {
+    const model = modelNamed(this.#models, decodePath(path.slice("/v1/models/".length)));
+    if (!isTinkerPath(model.id)) return listedModel(model);
+    await this.#options.mounted!.snapshots!.require(model.id);
+    return listedModel({ ...model, parent: this.#models[0]!.id });
   }
 
   #headers(): Readonly<Record<string, string>> {
@@ -357,16 +383,11 @@ export class ApiServer {
   /** What a client may know of an error. */
   #describe(error: unknown): ApiError {
     if (error instanceof ApiError) return error;
-    if (error instanceof ClientGone) return gone();
+    if (error instanceof ClientGone) return goneError();
     if (error instanceof EngineError) return new ApiError(500, error.message, { code: "engine_error" });
     this.#options.onDefect?.(error);
     return new ApiError(500, "The server had an error while it worked on your request.", { code: "internal_error" });
   }
-}
-
-function modelCard({ id, created, maxContextTokens, parent }: ServedModel): object {
-  const card = { id, object: "model", created, owned_by: "aha", max_model_len: maxContextTokens };
-  return parent === undefined ? card : { ...card, parent };
 }
 
 function formatOf(
@@ -379,20 +400,4 @@ function formatOf(
   return kind === "chat"
     ? new ChatFormat(model, answer as UnderstoodBody["chat"]["answer"], identity)
     : new CompletionFormat(model, answer as UnderstoodBody["completion"]["answer"], identity);
-}
-
-function gone(): ApiError {
-  return new ApiError(CLIENT_GONE, "The client closed the connection.");
-}
-
-function timedOut(milliseconds: number): ApiError {
-  return new ApiError(504, `The request took longer than ${milliseconds / 1000} s and was ended.`, {
-    code: "timeout",
-    // A retry of the same request would take as long again, so clients are told not to retry.
-    headers: { "x-should-retry": "false" },
-  });
-}
-
-function stopping(): ApiError {
-  return new ApiError(503, "The server is shutting down.", { code: "shutting_down", headers: { connection: "close" } });
 }

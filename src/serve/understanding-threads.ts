@@ -66,12 +66,14 @@ export class Understanding {
 function setupOf(models: readonly ServedModel[], maxSequences: number): UnderstandingSetup | undefined {
   const tokenizers: TokenizerFiles[] = [];
   const facts: UnderstandingSetup["models"][number][] = [];
-  for (const { id, vocabSize, maxContextTokens, stopTokenIds, defaultMaxTokens, defaults, tokenizerFiles } of models) {
+  for (const model of models) {
+    const { id, vocabSize, maxContextTokens, stopTokenIds, defaultMaxTokens, defaults, hasSnapshots } = model;
+    const { tokenizerFiles } = model;
     if (tokenizerFiles === undefined) return undefined;
     const known = tokenizers.indexOf(tokenizerFiles);
     const tokenizer = known >= 0 ? known : tokenizers.push(tokenizerFiles) - 1;
     const own = { id, vocabSize, maxContextTokens, stopTokenIds, defaultMaxTokens, ...(defaults && { defaults }) };
-    facts.push({ ...own, tokenizer });
+    facts.push({ ...own, ...(hasSnapshots && { hasSnapshots }), tokenizer });
   }
   return { models: facts, tokenizers, maxSequences };
 }

@@ -60,6 +60,17 @@ const optimizerConfig = z.looseObject({ type: z.string() }).nullish();
 
 const number = z.number();
 
+/** What a custom loss takes of each datum: `logprobs` first, then entries of loss_fn_inputs, with their dimensions. */
+export const CUSTOM_LOSS_INPUTS = z
+  .array(
+    z.object({
+      name: z.string().regex(/^[a-z_][a-z0-9_]{0,63}$/, "takes up to 64 small letters, digits and underscores"),
+      rank: z.int().min(0).max(2),
+    }),
+  )
+  .min(1)
+  .max(16);
+
 /** The requests by the last part of their path. */
 export const REQUESTS = {
   create_session: z.object({
@@ -145,6 +156,14 @@ export const REQUESTS = {
     target_prompt_logprobs: z.unknown().optional(),
     record_stability_info: z.boolean().nullish(),
     aha: ahaSampleSchema.optional(),
+  }),
+  create_custom_loss: z.object({
+    session_id: id,
+    custom_loss_seq_id: seqId,
+    name: z.string().min(1).max(200),
+    inputs: CUSTOM_LOSS_INPUTS,
+    /** What torch.fx traced; the server reads it from the text. */
+    graph: z.looseObject({ nodes: z.array(z.json()) }),
   }),
   retrieve_future: z.object({ request_id: id, allow_metadata_only: z.boolean().nullish() }),
   cancel_future: z.object({ request_id: id }),

@@ -18,6 +18,9 @@ export function formatTinkerPath({ modelId, kind, name }: TinkerPath): string {
   return `tinker://${modelId}/${kind}/${name}`;
 }
 
+/** Whether a name is meant as a path of this form. */
+export const isTinkerPath = (text: string): boolean => text.startsWith("tinker://");
+
 /** Throws WireError for a text that is no such path. */
 export function parseTinkerPath(text: string): TinkerPath {
   const [, modelId, kind, name] = /^tinker:\/\/([^/]+)\/([^/]+)\/([^/]+)$/.exec(text) ?? [];

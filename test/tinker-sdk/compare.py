@@ -6,6 +6,7 @@ For each loss: one datum of random tokens and one whose targets are not its shif
 adapter's files as the server saved them before the pass, computes the loss by the formula, and takes AdamW's first step.
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -152,6 +153,66 @@ plain = service.create_training_client_from_state(state).result()
 plain.forward_backward(data, "cross_entropy").result()
 direct = plain.optim_step(types.AdamParams(learning_rate=1e-3)).result().metrics["grad_norm"]
 note("gradient norm by forward_backward_custom, relative", by_slopes / direct, 1.0, 1e-5)
+
+# Custom losses that the server computes: the SDK uploads what it traced. The same handle without its id is computed by the
+# client. More data than one request takes, so that the parts add up.
+
+
+def clipped(logprobs, old_logprobs, advantages, beta):
+    ratio = torch.exp(logprobs - old_logprobs)
+    bounded = torch.clamp(ratio, 0.9, 1.05)
+    term = -torch.minimum(ratio * advantages, bounded * advantages)
+    delta = old_logprobs - logprobs
+    penalty = delta.exp() - delta - 1.0
+    last = logprobs[1:] - logprobs[:-1].detach()
+    loss = (term + beta * penalty).sum() / logprobs.shape[0] + 0.01 * torch.stack([last.mean(), torch.logsumexp(logprobs, 0)]).sum()
+    return loss, {
+        "custom/clipped:mean": (ratio != bounded).float().mean(),
+        "custom/tokens:sum": torch.ones_like(ratio).sum(),
+    }
+
+
+handle = service.create_custom_loss(
+    clipped, {"logprobs": 1, "old_logprobs": 1, "advantages": 1, "beta": 0}
+).result()
+assert handle.loss_id is not None, "the SDK did not upload the loss"
+data = []
+for i in range(1030):
+    length = 3 + i % 4
+    tokens = [int(t) for t in rng.integers(3, VOCAB, length + 1)]
+    inputs = {
+        "target_tokens": tokens[1:],
+        "old_logprobs": types.TensorData.from_numpy(rng.normal(-4, 0.5, length).astype(np.float32)),
+        "advantages": types.TensorData.from_numpy(rng.normal(size=length).astype(np.float32)),
+        "beta": types.TensorData(data=[0.1], dtype="float32", shape=[]),
+    }
+    data.append(types.Datum(model_input=types.ModelInput.from_ints(tokens[:-1]), loss_fn_inputs=inputs))
+results = []
+for own_handle in (handle, dataclasses.replace(handle, loss_id=None)):
+    own = service.create_training_client_from_state(state).result()
+    passed = own.forward_backward_custom(data, own_handle)
+    stepped = own.optim_step(types.AdamParams(learning_rate=LEARNING_RATE, eps=1e-8))
+    after = own.forward(data[:5], "cross_entropy").result()
+    results.append((passed.result(), stepped.result().metrics["grad_norm"], after))
+(by_server, server_norm, server_after), (by_client, client_norm, client_after) = results
+note("custom loss on the server and the client, relative", by_server.metrics["loss:sum"] / by_client.metrics["loss:sum"], 1.0, 1e-5)
+note("its gradient norm, relative", server_norm / client_norm, 1.0, 1e-5)
+for name in ("custom/tokens:sum", "custom/clipped:mean"):
+    # The client's route counts the mean over all data itself.
+    note("its metrics", by_server.metrics[name], by_client.metrics[name], 1e-5)
+for a, b in zip(server_after.loss_fn_outputs, client_after.loss_fn_outputs):
+    note("log-probabilities after its step", a["logprobs"].tolist(), b["logprobs"].tolist(), 2e-4)
+
+
+def unknown(logprobs):
+    return torch.erf(logprobs).sum(), {}
+
+
+try:
+    service.create_custom_loss(unknown, {"logprobs": 1}).result()
+    raise SystemExit("a loss with an operation that the server does not have was not refused")
+except tinker.RequestFailedError as error:
+    assert "torch.erf" in str(error) and '"erf"' in str(error), error
 
 # Samples: log-probabilities of what was drawn, of the prompt, greedy tokens, frequencies.
 path = training.save_weights_for_sampler("sampler").result().path

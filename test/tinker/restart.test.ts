@@ -3,14 +3,15 @@
  * and another server goes on with the copy, while the first one is not heard of any more. The client sees lost connections.
  */
 
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { tinkerRoutes } from "../../src/cli/serve-tinker.ts";
 import type { Wire } from "../../src/engine/tinker/transport.ts";
 import { Random } from "../../src/random.ts";
 import { LOCK_NAME } from "../../src/run/run-lock.ts";
+import { Journal } from "../../src/serve/tinker/journal.ts";
 import type { TinkerLimits } from "../../src/serve/tinker/limits.ts";
 import { bytesOf, FORWARD_BACKWARD_REQUEST, floatTensor, integerTensor } from "../../src/tinker/messages.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
@@ -213,6 +214,68 @@ describe("a server that is killed", () => {
   });
 });
 
+describe("custom losses", () => {
+  const golden = JSON.parse(
+    readFileSync(new URL("../golden/custom-losses.json", import.meta.url), "utf8"),
+  ) as readonly {
+    readonly name: string;
+    readonly upload: string;
+  }[];
+
+  it("are there after a kill, for passes that are carried out again and for new ones", async () => {
+    const directory = newDirectory();
+    const first = await start(directory, { busyPerSave: 1e9 });
+    const asking = (wire: Wire) => async (path: string, body: string | Uint8Array<ArrayBuffer>) => {
+      const type = typeof body === "string" ? "application/json" : "application/x-protobuf";
+      const answer = await wire({ method: "POST", path: `/api/v1/${path}`, headers: { "content-type": type }, body });
+      return new TextDecoder().decode(answer.body);
+    };
+    const resultOf = async (post: ReturnType<typeof asking>, path: string, body: string | Uint8Array<ArrayBuffer>) => {
+      const { request_id } = JSON.parse(await post(path, body));
+      for (;;) {
+        const text = await post("retrieve_future", JSON.stringify({ request_id }));
+        if (!text.includes('"try_again"')) return text;
+      }
+    };
+    const post = asking(first.wire);
+    const { session_id } = JSON.parse(await post("create_session", "{}"));
+    const create = { session_id, model_seq_id: 0, base_model: "tiny", lora_config: { rank: 2 } };
+    const { model_id } = JSON.parse(await resultOf(post, "create_model", JSON.stringify(create)));
+    const { upload } = golden.find(({ name }) => name === "neg_ll")!;
+    const body = `{"session_id":"${session_id}","custom_loss_seq_id":0,${upload.slice(1)}`;
+    const { loss_id } = JSON.parse(await resultOf(post, "create_custom_loss", body));
+    const pass = (seqId: number, weight: number) =>
+      FORWARD_BACKWARD_REQUEST.encode({
+        ...{
+          modelId: model_id,
+          seqId,
+          lossFn: "custom",
+          lossFnConfigV2: new Map([["loss_id", { text: loss_id as string, number: undefined }]]),
+        },
+        data: [
+          {
+            modelInput: [{ encodedText: { tokens: bytesOf(Int32Array.of(3, 4)) }, image: undefined, dmel: undefined }],
+            lossFnInputs: new Map([
+              ["target_tokens", integerTensor(Int32Array.of(4, 5))],
+              ["weights", floatTensor(Float32Array.of(weight, 1))],
+            ]),
+            modelInputSpans: [],
+            lossFnInputSpans: [],
+          },
+        ],
+      });
+    await resultOf(post, "forward_backward", pass(1, 2));
+    const second = await start(killed(directory), { busyPerSave: 1e9 });
+    const again = asking(second.wire);
+    expect(await again("create_custom_loss", body)).toBe(await post("create_custom_loss", body));
+    expect(await resultOf(again, "forward_backward", pass(2, 3))).not.toContain("error");
+    expect(second.policies[0]!.log).toEqual(["pass 2,1", "pass 3,1"]);
+    expect(second.defects).toEqual([]);
+    await first.routes.close();
+    await second.routes.close();
+  });
+});
+
 describe("what is kept for the next server", () => {
   const post = async (wire: Wire, path: string, body: object) => {
     const headers = { "content-type": "application/json" };
@@ -235,6 +298,35 @@ describe("what is kept for the next server", () => {
     const second = await start(directory);
     expect(second.takenOver).toEqual({ sessions: 1, models: 0, requests: 0, others: 0 });
     expect(await post(second.wire, "session_heartbeat", other)).toEqual({ type: "session_heartbeat" });
+    await second.routes.close();
+  });
+
+  it("is a model even where what it no longer needs cannot be removed; one that cannot be read is told", async () => {
+    const directory = newDirectory();
+    const first = await start(directory);
+    const { session_id } = await post(first.wire, "create_session", {});
+    for (const model_seq_id of [0, 1]) {
+      await post(first.wire, "create_model", {
+        session_id,
+        model_seq_id,
+        base_model: "tiny",
+        lora_config: { rank: 2 },
+      });
+    }
+    const models = join(directory, "sessions", session_id, "models");
+    while (!existsSync(join(models, "1", "model.json"))) await ticks(1);
+    await first.routes.close();
+    const uncleared = vi.spyOn(Journal.prototype, "cover").mockImplementation(() => {
+      throw new Error("EACCES: permission denied, unlink");
+    });
+    writeFileSync(join(models, "1", "model.json"), "{");
+    const second = await start(directory);
+    uncleared.mockRestore();
+    expect(second.takenOver).toMatchObject({ sessions: 1, models: 1 });
+    expect(second.defects.map(String)).toEqual([
+      expect.stringContaining("EACCES"),
+      expect.stringContaining(`${session_id}:train:1 is lost`),
+    ]);
     await second.routes.close();
   });
 

@@ -1,108 +1,13 @@
 /** The Tinker server against clients of every kind: late, lost, greedy, wrong, and gone. */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
-import { tinkerRoutes } from "../../src/cli/serve-tinker.ts";
-import type { Wire, WireRequest } from "../../src/engine/tinker/transport.ts";
-import type { TinkerLimits } from "../../src/serve/tinker/limits.ts";
-import {
-  bytesOf,
-  FORWARD_BACKWARD_REQUEST,
-  floatTensor,
-  integerTensor,
-  type WireDatum,
-} from "../../src/tinker/messages.ts";
-import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
-import { inProcessWire } from "./in-process-wire.ts";
-import { recordingBase } from "./recording-policy.ts";
+import { describe, expect, it, vi } from "vitest";
+import type { Sampler } from "../../src/engine/contract/sampler.ts";
+import { type Answer, datum, pass, startAsked, step } from "./asked-server.ts";
 import { startTinker } from "./tinker-server.ts";
-
-const root = mkdtempSync(join(tmpdir(), "aha-tinker-server-"));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
-let places = 0;
-
-interface Answer {
-  readonly status: number;
-  // biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
-  readonly json: any;
-}
-
-/** A server of policies that only note what is done, a session, and ways to ask. */
-async function started(limits: Partial<TinkerLimits> = {}, directory = join(root, `${places++}`)) {
-  const { base, policies } = recordingBase();
-  const defects: unknown[] = [];
-  const { routes } = await tinkerRoutes({
-    ...{ name: "tiny", base, engine: await base.open({}), apiKey: undefined, directory },
-    tokenizer: { eosTokenId: 1 } as unknown as Tokenizer,
-    tokenizerDirectory: root,
-    modelPath: root,
-    limits: { pollMs: 20, ...limits },
-    onDefect: (error) => defects.push(error),
-  });
-  const wire: Wire = inProcessWire(routes);
-  const ask = async (method: WireRequest["method"] | "PUT", path: string, body?: unknown): Promise<Answer> => {
-    const isBytes = body instanceof Uint8Array;
-    const headers = { "content-type": isBytes ? "application/x-protobuf" : "application/json" };
-    const content =
-      body === undefined ? {} : { body: isBytes || typeof body === "string" ? body : JSON.stringify(body) };
-    const { status, body: bytes } = await wire({
-      method: method as WireRequest["method"],
-      path: `/api/v1/${path}`,
-      headers,
-      ...(content as { body: string }),
-    });
-    const text = new TextDecoder().decode(bytes);
-    return { status, json: text.startsWith("{") ? JSON.parse(text) : text };
-  };
-  const post = (path: string, body: unknown = {}) => ask("POST", path, body);
-  /** What a request's future comes to. */
-  const result = async ({ json }: Answer) => {
-    for (;;) {
-      const answer = await post("retrieve_future", { request_id: json.request_id });
-      if (answer.json.type !== "try_again") return answer.json;
-    }
-  };
-  const { session_id } = (await post("create_session")).json;
-  const newModel = async (number = 0) => {
-    const body = { session_id, model_seq_id: number, base_model: "tiny", lora_config: { rank: 2 } };
-    return (await result(await post("create_model", body))).model_id as string;
-  };
-  return { ask, post, result, newModel, session_id, policies, defects, routes, directory };
-}
-
-const datum = (
-  change: Partial<Record<string, Float32Array | Int32Array>> = {},
-  tokens = Int32Array.of(3, 4, 5),
-): WireDatum => {
-  const inputs = { target_tokens: Int32Array.of(4, 5, 6), weights: Float32Array.of(0, 1, 1), ...change };
-  return {
-    modelInput: [{ encodedText: { tokens: bytesOf(tokens) }, image: undefined, dmel: undefined }],
-    lossFnInputs: new Map(
-      Object.entries(inputs).flatMap(([name, values]) =>
-        values === undefined
-          ? []
-          : [[name, values instanceof Float32Array ? floatTensor(values) : integerTensor(values)] as const],
-      ),
-    ),
-    modelInputSpans: [],
-    lossFnInputSpans: [],
-  };
-};
-
-const pass = (modelId: string, seqId: number, data: readonly WireDatum[] = [datum()], lossFn = "cross_entropy") =>
-  FORWARD_BACKWARD_REQUEST.encode({ modelId, seqId, data, lossFn });
-
-const step = (model_id: string, seq_id: number, rate = 1e-3) => ({
-  model_id,
-  seq_id,
-  adam_params: { learning_rate: rate },
-});
 
 describe("the order of a model's requests", () => {
   it("is that of their numbers, however they arrive, and one that is sent again is the same request", async () => {
-    const { post, result, newModel, policies } = await started();
+    const { post, result, newModel, policies } = await startAsked();
     const model = await newModel();
     const answers = new Map<number, Answer>();
     for (const seq of [4, 2, 3, 1]) {
@@ -117,7 +22,7 @@ describe("the order of a model's requests", () => {
   });
 
   it("survives a request that makes no sense: it has used its number up", async () => {
-    const { post, result, newModel, policies } = await started();
+    const { post, result, newModel, policies } = await startAsked();
     const model = await newModel();
     const bad = [
       await post("optim_step", { model_id: model, seq_id: 1, adam_params: { learning_rate: "fast" } }),
@@ -137,7 +42,7 @@ describe("the order of a model's requests", () => {
   });
 
   it("does not wait for a number for ever", async () => {
-    const { post, result, newModel, policies } = await started({ missingNumberMs: 60 });
+    const { post, result, newModel, policies } = await startAsked({ missingNumberMs: 60 });
     const model = await newModel();
     const waiting = [await post("forward_backward", pass(model, 2)), await post("optim_step", step(model, 3))];
     for (const answer of waiting) expect((await result(answer)).error).toMatch(/number 1, before it, did not come/);
@@ -167,7 +72,7 @@ describe("what is refused", () => {
     ["a pass as JSON", "forward_backward", {}, 415, /x-protobuf/],
     ["bytes that are no pass", "forward_backward", Uint8Array.of(0xff, 0xff), 400, /protobuf/],
   ])("%s", async (_, path, body, status, message) => {
-    const { post, defects } = await started();
+    const { post, defects } = await startAsked();
     const answer = await post(path, body);
     expect(answer.status).toBe(status);
     expect(answer.json.detail).toMatch(message);
@@ -175,7 +80,7 @@ describe("what is refused", () => {
   });
 
   it("a base, a rank or a checkpoint that there is not, by a future that fails", async () => {
-    const { post, result, session_id } = await started();
+    const { post, result, session_id } = await startAsked();
     const create = (number: number, change: object) =>
       post("create_model", {
         session_id,
@@ -197,7 +102,7 @@ describe("what is refused", () => {
   });
 
   it("what is beyond a limit, and others go on", async () => {
-    const { post, result, newModel, session_id, policies } = await started({
+    const { post, result, newModel, session_id, policies } = await startAsked({
       mostModels: 2,
       mostData: 2,
       mostBodyBytes: 4096,
@@ -235,7 +140,7 @@ describe("what is refused", () => {
 
 describe("sessions", () => {
   it("that fall silent are ended, with their models; others are not touched", async () => {
-    const { post, newModel, session_id, result } = await started({ sessionSilentMs: 1500 });
+    const { post, newModel, session_id, result } = await startAsked({ sessionSilentMs: 1500 });
     const lost = await newModel();
     const other = (await post("create_session")).json.session_id;
     const body = { session_id: other, model_seq_id: 0, base_model: "tiny", lora_config: { rank: 2 } };
@@ -252,7 +157,7 @@ describe("sessions", () => {
 
 describe("checkpoints", () => {
   it("are listed, kept over the end of the server, not written over, and removed", async () => {
-    const first = await started();
+    const first = await startAsked();
     const model = await first.newModel();
     await first.result(await first.post("forward_backward", pass(model, 1)));
     const save = (seq: number, change = {}) =>
@@ -266,7 +171,7 @@ describe("checkpoints", () => {
     );
     await first.routes.close();
 
-    const { ask, post, result, session_id, policies } = await started({}, first.directory);
+    const { ask, post, result, session_id, policies } = await startAsked({}, first.directory);
     const listed = async () => (await ask("GET", `training_runs/${model}/checkpoints`)).json.checkpoints;
     // What had no name went with its session.
     expect(await listed()).toMatchObject([
@@ -283,7 +188,7 @@ describe("checkpoints", () => {
   });
 
   it("of models are listed page by page", async () => {
-    const { ask, newModel } = await started();
+    const { ask, newModel } = await startAsked();
     const models = [await newModel(0), await newModel(1), await newModel(2)];
     const page = async (query: string) => (await ask("GET", `training_runs?${query}`)).json;
     const all = await page("limit=3");
@@ -296,7 +201,7 @@ describe("checkpoints", () => {
   });
 
   it("take no expiry that is no JSON, and no path that is wrongly encoded; neither is a defect", async () => {
-    const { ask, post, newModel, result, defects } = await started();
+    const { ask, post, newModel, result, defects } = await startAsked();
     const model = await newModel();
     await result(await post("save_weights", { model_id: model, seq_id: 1, path: "one" }));
     const expiry = (body: string) => ask("PUT", `training_runs/${model}/checkpoints/weights/one/ttl`, body);
@@ -310,13 +215,28 @@ describe("checkpoints", () => {
   });
 
   it("whose time is over are gone", async () => {
-    const { post, result, newModel } = await started();
+    const { post, result, newModel, session_id, policies } = await startAsked({ sessionSilentMs: 800 });
     const model = await newModel();
-    const { path } = await result(
-      await post("save_weights", { model_id: model, seq_id: 1, path: "brief", ttl_seconds: 1 }),
-    );
+    const copies = vi.spyOn(policies[0]!, "snapshot");
+    const save = { model_id: model, seq_id: 1, path: "brief", ttl_seconds: 1 };
+    const { path } = await result(await post("save_weights_for_sampler", save));
+    const closed = vi.spyOn((await copies.mock.results[0]!.value) as Sampler, "dispose");
+    const sampling = { session_id, sampling_session_seq_id: 0, model_path: path };
+    const { sampling_session_id } = (await post("create_sampling_session", sampling)).json;
+    const sample = async (seq_id: number) => {
+      const prompt = { chunks: [{ tokens: [3] }] };
+      return result(await post("asample", { sampling_session_id, seq_id, prompt, sampling_params: { max_tokens: 1 } }));
+    };
+    expect((await sample(0)).error).toMatch(/no sampling sessions/);
     expect((await post("weights_info", { tinker_path: path })).status).toBe(200);
-    await new Promise((resolve) => setTimeout(resolve, 1100));
+    expect(closed).not.toHaveBeenCalled();
+    for (let i = 0; i < 100 && closed.mock.calls.length === 0; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      await post("session_heartbeat", { session_id });
+    }
     expect((await post("weights_info", { tinker_path: path })).json.detail).toMatch(/no checkpoint/);
+    // The weights that were open are closed, too.
+    expect(closed).toHaveBeenCalledTimes(1);
+    expect((await sample(1)).error).toMatch(/no checkpoint/);
   });
 });

@@ -6,6 +6,7 @@ import { Compute } from "../../src/compute/compute.ts";
 import type { Policy } from "../../src/engine/contract/policy.ts";
 import { openSharedBase } from "../../src/engine/open.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
+import { serveEngine } from "../../src/serve/served-model.ts";
 import { ApiServer } from "../../src/serve/server.ts";
 import type { TinkerLimits } from "../../src/serve/tinker/limits.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
@@ -71,7 +72,8 @@ export async function startTinker({
     modelPath: path,
     directory: kept,
   });
-  const server = await ApiServer.listen([], {
+  const served = serveEngine(engine, tokenizer, { id: name, defaultMaxTokens: 16 });
+  const server = await ApiServer.listen(served, {
     host: "127.0.0.1",
     port,
     apiKey,
@@ -87,6 +89,7 @@ export async function startTinker({
     stopped ??= (async () => {
       await mounted.close();
       await server.close(1000);
+      await served.session.close();
       await engine.dispose();
     })();
     await stopped;

@@ -154,12 +154,12 @@ export class CheckpointStore {
     await writeWhole(join(directory, DESCRIPTION), `${JSON.stringify({ ...description, expiresAt }, null, 2)}\n`);
   }
 
-  /** Removes those whose time is over. */
-  async sweep(): Promise<void> {
+  /** Removes those whose time is over, and says which. */
+  async sweep(): Promise<TinkerPath[]> {
     const now = new Date().toISOString();
-    for (const checkpoint of await this.#all(undefined)) {
-      if (isOver(checkpoint, now)) await rm(checkpoint.directory, { recursive: true, force: true });
-    }
+    const over = (await this.#all(undefined)).filter((checkpoint) => isOver(checkpoint, now));
+    for (const { directory } of over) await rm(directory, { recursive: true, force: true });
+    return over.map(({ path }) => path);
   }
 
   /** Those that are on the disk, also those whose time is over. */

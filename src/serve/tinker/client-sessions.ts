@@ -5,9 +5,10 @@
 
 import { randomUUID } from "node:crypto";
 import type { TinkerPath } from "../../tinker/tinker-path.ts";
+import type { TracedLoss } from "./custom-loss/traced-graph.ts";
 import type { Journal } from "./journal.ts";
 import type { TinkerLimits } from "./limits.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, RequestFailure } from "./refusal.ts";
 import type { OpenSampler } from "./samplers.ts";
 import type { TrainingModel } from "./training-model.ts";
 
@@ -30,6 +31,7 @@ interface ClientSession {
   readonly id: string;
   readonly models: Set<string>;
   readonly targets: Set<string>;
+  readonly losses: Map<string, TracedLoss>;
   lastHeardAt: number;
 }
 
@@ -86,7 +88,13 @@ export class ClientSessions {
 
   /** Takes a session over from the server before this one: it was heard of now. */
   restore(id: string): void {
-    this.#sessions.set(id, { id, models: new Set(), targets: new Set(), lastHeardAt: performance.now() });
+    const session = {
+      id,
+      models: new Set<string>(),
+      targets: new Set<string>(),
+      losses: new Map<string, TracedLoss>(),
+    };
+    this.#sessions.set(id, { ...session, lastHeardAt: performance.now() });
   }
 
   /** Notes that the client is there. Throws Refusal 410 for a session that is over, or never was. */
@@ -130,6 +138,24 @@ export class ClientSessions {
     await this.keepTarget(target);
     session.targets.add(target.id);
     this.targets.set(target.id, target);
+  }
+
+  /** Throws RequestFailure where the session has as many losses as one may have, this one not counted. */
+  requireRoomForLoss(sessionId: string, id: string): void {
+    const { losses } = this.heard(sessionId);
+    if (losses.has(id) || losses.size < this.#limits.mostCustomLosses) return;
+    throw new RequestFailure(`The session has ${losses.size} custom losses, as many as one may have.`);
+  }
+
+  addLoss(sessionId: string, id: string, loss: TracedLoss): void {
+    this.heard(sessionId).losses.set(id, loss);
+  }
+
+  /** A loss that was uploaded in the session. Throws RequestFailure, for one of another session too. */
+  loss(sessionId: string, id: string): TracedLoss {
+    const loss = this.#sessions.get(sessionId)?.losses.get(id);
+    if (loss !== undefined) return loss;
+    throw new RequestFailure(`This session has no custom loss ${JSON.stringify(id.slice(0, 200))}: create it first.`);
   }
 
   /** Keeps what is known of it. */

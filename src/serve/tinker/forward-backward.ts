@@ -1,9 +1,9 @@
 /**
  * forward_backward: a batch and a loss of the protocol, carried out by an engine.
  *
- * Cross-entropy, importance sampling and PPO are losses of the engine, one pass each. The others are computed here from a
- * pass without a gradient, loss and slopes in double precision, and cross-entropy weighted by the slopes has the same
- * gradient. A loss of Aha's own clients is the spec that it brings.
+ * Cross-entropy, importance sampling and PPO are losses of the engine, one pass each. The others, a client's custom ones
+ * among them, are computed here from a pass without a gradient, loss and slopes in double precision, and cross-entropy
+ * weighted by the slopes has the same gradient. A loss of Aha's own clients is the spec that it brings.
  */
 
 import type { Datum, Policy } from "../../engine/contract/policy.ts";
@@ -16,36 +16,40 @@ import {
   type WireForwardBackwardRequest,
 } from "../../tinker/messages.ts";
 import { ahaPass } from "./aha-pass.ts";
+import { evaluateCustomLoss } from "./custom-loss/custom-loss.ts";
 import type { FutureResult } from "./future-result.ts";
-import type { LendScorer, PassResult } from "./pass.ts";
+import type { PassReach, PassResult } from "./pass.ts";
 import { RequestFailure } from "./refusal.ts";
 import { type LossNumbers, type LossOptions, lossOptionsOf, TOKEN_LOSSES } from "./token-losses.ts";
 import { type PositionColumns, scoredPositions } from "./training-data.ts";
 
 /** Losses that are the engine's own here. */
 const CROSS_ENTROPY = "cross_entropy";
+/** A loss that the client has uploaded. */
+const CUSTOM = "custom";
 
 /** The names of the losses, for messages. */
-const KNOWN = [CROSS_ENTROPY, ...Object.keys(TOKEN_LOSSES)].join(", ");
+const KNOWN = [CROSS_ENTROPY, ...Object.keys(TOKEN_LOSSES), CUSTOM].join(", ");
 
 /** No ratio is above it: for a loss that has no bound. */
 const NO_BOUND = 1e30;
 
 /**
- * Carries out a request. `scorers` lends the weights of a sampling session, for our own clients.
+ * Carries out a request, with what it may use of its session.
  *
  * @throws RequestFailure, or EngineError, for data or a loss that make no sense.
  */
 export async function forwardBackward(
   policy: Policy,
   request: WireForwardBackwardRequest,
-  scorers: LendScorer,
+  reach: PassReach,
 ): Promise<FutureResult> {
   const { data, lossFn, forwardOnly } = request;
   if (data.length === 0) throw new RequestFailure("The request has no data.");
   const config = configOf(request);
-  if (lossFn === AHA_LOSS) return outputOf(await ahaPass(policy, data, config, forwardOnly, scorers));
+  if (lossFn === AHA_LOSS) return outputOf(await ahaPass(policy, data, config, forwardOnly, reach.scorers));
   if (lossFn === CROSS_ENTROPY) return outputOf(plain(await crossEntropy(policy, data, config, forwardOnly)));
+  if (lossFn === CUSTOM) return outputOf(await customPass(policy, data, config, forwardOnly, reach));
   const loss = TOKEN_LOSSES[lossFn];
   if (loss === undefined) {
     throw new RequestFailure(`This server has no loss ${JSON.stringify(lossFn.slice(0, 100))}; known: ${KNOWN}.`);
@@ -77,10 +81,41 @@ export async function forwardBackward(
   const terms = rows.map(({ numbers }, i) => loss.evaluate(scores.logprobs[i]!, numbers, options));
   const total = terms.reduce((sum, term) => sum + term.loss, 0);
   if (!forwardOnly) {
-    const sloped = rows.map(({ datum }, i) => ({ ...datum, weights: terms[i]!.slopes.map((slope) => -slope) }));
-    await policy.forwardBackward(sloped, { name: CROSS_ENTROPY });
+    const slopes = terms.map((term) => term.slopes);
+    await pullSlopes(
+      policy,
+      rows.map(({ datum }) => datum),
+      slopes,
+    );
   }
   return outputOf({ logprobs: scores.logprobs, loss: total });
+}
+
+/** The gradient of a loss whose slope by each log-probability is known: that of cross-entropy with these as weights. */
+async function pullSlopes(policy: Policy, data: readonly Datum[], slopes: readonly Float32Array[]): Promise<void> {
+  const sloped = data.map((datum, i) => ({ ...datum, weights: slopes[i]!.map((slope) => -slope) }));
+  await policy.forwardBackward(sloped, { name: CROSS_ENTROPY });
+}
+
+async function customPass(
+  policy: Policy,
+  data: readonly WireDatum[],
+  config: ReadonlyMap<string, number | string>,
+  forwardOnly: boolean,
+  reach: PassReach,
+): Promise<PassResult> {
+  const { loss_id: id, ...others } = Object.fromEntries(config);
+  if (typeof id !== "string" || Object.keys(others).length > 0) {
+    throw new RequestFailure(
+      "The loss custom takes loss_id in its loss_fn_config, what create_custom_loss came to, alone.",
+    );
+  }
+  const loss = reach.loss(id);
+  const rows = data.map((wire, i) => scoredPositions(wire, i).datum);
+  const { logprobs } = await policy.score(rows, { temperature: 1 });
+  const result = await evaluateCustomLoss(loss, data, logprobs, !forwardOnly);
+  if (!forwardOnly) await pullSlopes(policy, rows, result.slopes);
+  return { logprobs, loss: result.loss, metrics: result.metrics };
 }
 
 /** The clip of the engine's own loss that is this one; undefined where it has none. */
@@ -133,7 +168,7 @@ function configOf({ lossFnConfig, lossFnConfigV2 }: WireForwardBackwardRequest):
 /** What the protocol's own losses report. */
 const plain = ({ logprobs, loss }: PassResult): PassResult => ({ logprobs, ...(loss !== undefined && { loss }) });
 
-function outputOf({ logprobs, entropies, margins, loss }: PassResult): FutureResult {
+function outputOf({ logprobs, entropies, margins, loss, metrics }: PassResult): FutureResult {
   const fields = new Map([["logprobs", batchedFloats(logprobs)]]);
   if (entropies) fields.set("entropies", batchedFloats(entropies));
   if (margins) fields.set("margins", batchedFloats(margins));
@@ -143,7 +178,7 @@ function outputOf({ logprobs, entropies, margins, loss }: PassResult): FutureRes
       lossFnOutputType: "ArrayRecord",
       lossFnOutputs: [{ typeTag: "", fields, numDatums: logprobs.length }],
       // Clients take every name apart at its one colon, and ask for this one.
-      metrics: new Map([["loss:sum", loss ?? 0]]),
+      metrics: new Map([...(metrics ?? []), ["loss:sum", loss ?? 0]]),
     }),
   };
 }

@@ -4,6 +4,7 @@
  *
  *     <session>/session.json             of which base
  *     <session>/sampling/<n>.json        a sampling session
+ *     <session>/losses/<n>.json          a custom loss, as it was uploaded
  *     <session>/models/<n>/              a model, and its state after some request (`kept-models.ts`)
  *     <session>/requests/<id>            a request: a line of JSON about it, then its body as it came
  *     <session>/results/<id>             what it came to: the line once more, then the result
@@ -14,7 +15,7 @@
  */
 
 import { mkdirSync, rmSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
 import { TEMPORARY_PREFIX, writeFailure } from "../../files.ts";
@@ -49,6 +50,8 @@ export interface KeptRequest {
 /** A session as it was found. */
 export interface KeptSession {
   readonly id: string;
+  /** The custom losses, as they were uploaded. */
+  readonly losses: readonly { readonly number: number; readonly text: string }[];
   readonly sampling: readonly KeptSampling[];
   readonly requests: readonly KeptRequest[];
 }
@@ -134,7 +137,7 @@ export class Journal {
         const found = await readJson(join(this.#root, id, "sampling", name), samplingSchema);
         if (found) sampling.push(found);
       }
-      sessions.push({ id, sampling, requests: await this.#readRequests(id) });
+      sessions.push({ id, losses: await this.#readLosses(id), sampling, requests: await this.#readRequests(id) });
     }
     return { sessions, others };
   }
@@ -165,6 +168,12 @@ export class Journal {
   async keepSampling(session: string, sampling: KeptSampling): Promise<void> {
     if (!this.#sessions.has(session)) return;
     await writeKept(this.#root, join(session, "sampling", `${sampling.number}.json`), [JSON.stringify(sampling)]);
+  }
+
+  async keepLoss(session: string, number: number, text: string): Promise<void> {
+    if (!this.#sessions.has(session)) return;
+    mkdirSync(join(this.#root, session, "losses"), { recursive: true });
+    await writeKept(this.#root, join(session, "losses", `${number}.json`), [text]);
   }
 
   /** The directory of a model. */
@@ -300,6 +309,12 @@ export class Journal {
 
   #path({ session, id }: TakenRequest, folder: "requests" | "results"): string {
     return join(this.#root, session, folder, id);
+  }
+
+  async #readLosses(session: string): Promise<{ number: number; text: string }[]> {
+    const names = (await namesIn(join(this.#root, session, "losses"))).filter((name) => /^\d+\.json$/.test(name));
+    const texts = await Promise.all(names.map((name) => readFile(join(this.#root, session, "losses", name), "utf8")));
+    return names.map((name, i) => ({ number: Number.parseInt(name, 10), text: texts[i]! }));
   }
 
   async #readRequests(session: string): Promise<KeptRequest[]> {

@@ -32,19 +32,31 @@ const keptSchema = z.object({
   next: z.int().min(1),
 });
 
+/** Where a model is kept. */
+export interface KeptPlace {
+  readonly journal: Journal;
+  readonly directory: string;
+  /** The model's. */
+  readonly id: string;
+  /** Told what could not be read or removed; the model goes on without. */
+  readonly onDefect: (error: unknown) => void;
+}
+
 export class KeptModel {
   readonly id: string;
   readonly description: ModelDescription;
   readonly #journal: Journal;
   readonly #directory: string;
+  readonly #onDefect: (error: unknown) => void;
   #state: string | null;
   #next: number;
   #busyMs = 0;
   #lastSaveMs = FIRST_GUESS_MS;
 
-  private constructor(journal: Journal, directory: string, id: string, kept: z.output<typeof keptSchema>) {
+  private constructor({ journal, directory, id, onDefect }: KeptPlace, kept: z.output<typeof keptSchema>) {
     this.#journal = journal;
     this.#directory = directory;
+    this.#onDefect = onDefect;
     this.id = id;
     this.description = kept.description;
     this.#state = kept.state;
@@ -52,31 +64,31 @@ export class KeptModel {
   }
 
   /** Keeps a new model. `policy`: where its weights are not those that its description makes. */
-  static async begin(
-    journal: Journal,
-    directory: string,
-    id: string,
-    description: ModelDescription,
-    policy: Policy | undefined,
-  ): Promise<KeptModel> {
+  static async begin(place: KeptPlace, description: ModelDescription, policy: Policy | undefined): Promise<KeptModel> {
+    const { directory } = place;
     await mkdir(directory, { recursive: true });
-    const kept = new KeptModel(journal, directory, id, { description, state: null, next: 1 });
+    const kept = new KeptModel(place, { description, state: null, next: 1 });
     if (policy) await kept.save(policy, 0);
     // What can be made anew need not be flushed to the disk.
     else await writeKept(directory, FILE, [kept.#text]);
     return kept;
   }
 
-  /** The model that is kept in a directory; undefined where none is, because it was not whole yet. */
-  static async find(journal: Journal, directory: string, id: string): Promise<KeptModel | undefined> {
+  /** The model that is kept in a directory; undefined where none is, or none that can be read. */
+  static async find(place: KeptPlace): Promise<KeptModel | undefined> {
+    let kept: z.output<typeof keptSchema>;
     try {
-      const kept = keptSchema.parse(JSON.parse(await readFile(join(directory, FILE), "utf8")));
-      const model = new KeptModel(journal, directory, id, kept);
-      await model.#cover();
-      return model;
-    } catch {
+      kept = keptSchema.parse(JSON.parse(await readFile(join(place.directory, FILE), "utf8")));
+    } catch (error) {
+      // Without the file it was being made, or removed.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+        place.onDefect(new Error(`The model ${place.id} is lost: its description cannot be read.`, { cause: error }));
+      }
       return undefined;
     }
+    const model = new KeptModel(place, kept);
+    await model.#cover();
+    return model;
   }
 
   /** The number of the first request that its state does not hold. */
@@ -131,12 +143,16 @@ export class KeptModel {
     return JSON.stringify(kept);
   }
 
-  /** Lets go of what the state holds: older states, and requests. */
+  /** Lets go of what the state holds: older states, and requests. What cannot be removed is in nobody's way. */
   async #cover(): Promise<void> {
-    this.#journal.cover(this.id, this.#next - 1);
-    for (const name of await readdir(this.#directory)) {
-      if (name === FILE || name === this.#state) continue;
-      await rm(join(this.#directory, name), { recursive: true, force: true });
+    try {
+      this.#journal.cover(this.id, this.#next - 1);
+      for (const name of await readdir(this.#directory)) {
+        if (name === FILE || name === this.#state) continue;
+        await rm(join(this.#directory, name), { recursive: true, force: true });
+      }
+    } catch (error) {
+      this.#onDefect(error);
     }
   }
 }

@@ -8,6 +8,10 @@ export interface TinkerLimits {
   readonly mostSessions: number;
   /** Sampling sessions of one session. */
   readonly mostSamplingSessions: number;
+  /** Losses that a session has uploaded. */
+  readonly mostCustomLosses: number;
+  /** Of the request that uploads one. */
+  readonly mostCustomLossBytes: number;
   /** Frozen weights that are open and idle. */
   readonly mostOpenSamplers: number;
   /** Requests whose results are not there yet. */
@@ -36,6 +40,8 @@ export const TINKER_LIMITS: TinkerLimits = {
   mostRank: 256,
   mostSessions: 256,
   mostSamplingSessions: 10_000,
+  mostCustomLosses: 64,
+  mostCustomLossBytes: 2 ** 19,
   mostOpenSamplers: 8,
   mostPending: 4096,
   mostResultBytes: 2 ** 28,

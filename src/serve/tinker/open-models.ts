@@ -5,9 +5,9 @@ import type { SharedBase } from "../../engine/engine-kind.ts";
 import type { CheckpointStore, ModelDescription } from "./checkpoint-store.ts";
 import type { ClientSessions } from "./client-sessions.ts";
 import type { Journal, KeptRequest, KeptSession } from "./journal.ts";
-import { KeptModel } from "./kept-model.ts";
+import { KeptModel, type KeptPlace } from "./kept-model.ts";
 import type { TinkerLimits } from "./limits.ts";
-import type { LendScorer } from "./pass.ts";
+import type { LendScorer, PassReach } from "./pass.ts";
 import { RequestFailure } from "./refusal.ts";
 import { carryOutAgain } from "./replay.ts";
 import { TrainingModel } from "./training-model.ts";
@@ -23,6 +23,11 @@ export interface ModelSurroundings {
   readonly onDefect: (error: unknown) => void;
 }
 
+/** What passes of a session may use. */
+export function reachOf({ scorers, sessions }: ModelSurroundings, session: string): PassReach {
+  return { scorers, loss: (id) => sessions.loss(session, id) };
+}
+
 /** The id of a model: official clients make it themselves. */
 const modelId = (session: string, number: number) => `${session}:train:${number}`;
 
@@ -36,7 +41,7 @@ export async function openTrainingModel(
   description: ModelDescription,
   load?: (policy: Policy) => Promise<void>,
 ): Promise<TrainingModel> {
-  const { base, sessions, checkpoints, journal, limits } = surroundings;
+  const { base, sessions, checkpoints, limits } = surroundings;
   const id = modelId(place.session, place.number);
   const known = sessions.models.get(id);
   if (known) return known;
@@ -50,8 +55,7 @@ export async function openTrainingModel(
     try {
       await load?.(policy);
       await checkpoints.addRun(id, description);
-      const directory = journal.modelDirectory(place.session, place.number);
-      const kept = await KeptModel.begin(journal, directory, id, description, load && policy);
+      const kept = await KeptModel.begin(keptPlace(surroundings, place), description, load && policy);
       const model = modelOf(surroundings, place.session, kept, Promise.resolve(policy), 1);
       sessions.addModel(model);
       return model;
@@ -64,10 +68,10 @@ export async function openTrainingModel(
 
 /** Opens the models of a session of the server before this one. Their states are computed while others are served. */
 export async function restoreModels(surroundings: ModelSurroundings, { id, requests }: KeptSession): Promise<void> {
-  const { base, sessions, journal, scorers } = surroundings;
+  const { base, sessions, journal } = surroundings;
   for (const number of await journal.modelNumbers(id)) {
     const own = requestsOf(requests, modelId(id, number));
-    const kept = await KeptModel.find(journal, journal.modelDirectory(id, number), modelId(id, number));
+    const kept = await KeptModel.find(keptPlace(surroundings, { session: id, number }));
     if (kept === undefined) continue;
     const settled = own.filter(({ result }) => result !== undefined).map(({ record }) => record.turn!.number);
     const open = async () => {
@@ -77,7 +81,7 @@ export async function restoreModels(surroundings: ModelSurroundings, { id, reque
         await carryOutAgain(
           policy,
           own.filter(({ record }) => record.turn!.number >= kept.next),
-          scorers,
+          reachOf(surroundings, id),
         );
         return policy;
       } catch (error) {
@@ -91,6 +95,13 @@ export async function restoreModels(surroundings: ModelSurroundings, { id, reque
     const first = Math.max(kept.next, ...settled.map((own) => own + 1));
     sessions.addModel(modelOf(surroundings, id, kept, open(), first));
   }
+}
+
+function keptPlace(
+  { journal, onDefect }: ModelSurroundings,
+  { session, number }: { readonly session: string; readonly number: number },
+): KeptPlace {
+  return { journal, directory: journal.modelDirectory(session, number), id: modelId(session, number), onDefect };
 }
 
 /** A model's requests in the order of their numbers. */

@@ -75,6 +75,8 @@ async function begin(service: TinkerService, { name, turn }: TakenRequest, bytes
       return service.createModel(REQUESTS.create_model.parse(value), text);
     case "load_weights":
       return service.loadWeights(REQUESTS.load_weights.parse(value), text);
+    case "create_custom_loss":
+      return service.createCustomLoss(REQUESTS.create_custom_loss.parse(value), text);
     case "unload_model":
       return service.unload(REQUESTS.unload_model.parse(value), text);
     case "asample":

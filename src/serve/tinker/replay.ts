@@ -10,20 +10,16 @@ import { REQUESTS } from "../../tinker/requests.ts";
 import { forwardBackward } from "./forward-backward.ts";
 import type { KeptRequest } from "./journal.ts";
 import { jsonBody } from "./json-body.ts";
-import type { LendScorer } from "./pass.ts";
+import type { PassReach } from "./pass.ts";
 import { adamOf } from "./training-model.ts";
 
 /** Carries out again what `requests`, in their order, did to the policy. */
-export async function carryOutAgain(
-  policy: Policy,
-  requests: readonly KeptRequest[],
-  scorers: LendScorer,
-): Promise<void> {
+export async function carryOutAgain(policy: Policy, requests: readonly KeptRequest[], reach: PassReach): Promise<void> {
   for (const { record, body, result } of requests) {
     if (body === undefined || result === undefined || (result !== "gone" && result.kind === "failed")) continue;
     if (record.name === "forward_backward") {
       const request = FORWARD_BACKWARD_REQUEST.decode(body);
-      if (!request.forwardOnly) await forwardBackward(policy, request, scorers);
+      if (!request.forwardOnly) await forwardBackward(policy, request, reach);
     } else if (record.name === "optim_step") {
       await policy.optimStep(adamOf(REQUESTS.optim_step.parse(jsonBody(body).value)));
     }

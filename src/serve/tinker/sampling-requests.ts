@@ -1,6 +1,7 @@
 /** Sampling sessions, and what is sampled in them: of the base, and of saved weights, which are opened as they are asked. */
 
 import type { Sampler } from "../../engine/contract/sampler.ts";
+import type { SamplingSession } from "../../engine/contract/session.ts";
 import type { RequestBody } from "../../tinker/requests.ts";
 import { formatTinkerPath, parseTinkerPath, type TinkerPath } from "../../tinker/tinker-path.ts";
 import type { CheckpointStore } from "./checkpoint-store.ts";
@@ -103,6 +104,12 @@ export class SamplingRequests {
     });
     const sequenceIds = Array.from({ length: body.num_samples }, (_, i) => `${requestId}-${i}`);
     return { requestId, sequenceIds };
+  }
+
+  /** Lets `work` generate with saved weights, which stay open meanwhile. Throws RequestFailure where they are not there. */
+  use<T>(path: TinkerPath, work: (session: SamplingSession) => Promise<T>): Promise<T> {
+    const sampler = this.#samplers.get(formatTinkerPath(path), () => new OpenSampler(() => this.#open(path)));
+    return sampler.use((_, session) => work(session()));
   }
 
   /** A prompt that others of its call wait for is sampled once more; what it came to is known. */

@@ -14,6 +14,7 @@ import { ApiError } from "../api-error.ts";
 import { readBytes } from "../read-body.ts";
 import { sendJson } from "../respond.ts";
 import { decodePath } from "../routes.ts";
+import type { Snapshots } from "../snapshots.ts";
 import { checkpointRoute } from "./checkpoint-routes.ts";
 import type { FutureResult } from "./future-result.ts";
 import { jsonBody } from "./json-body.ts";
@@ -34,12 +35,15 @@ type Answer = object | "nothing";
 /** The routes, over one service. */
 export class TinkerRoutes {
   readonly prefix = TINKER_PREFIX;
+  /** Saved weights, which OpenAI's routes serve by their paths. */
+  readonly snapshots: Snapshots;
   readonly #service: TinkerService;
   readonly #access: Pick<AccessRules, "apiKey">;
   readonly #onDefect: (error: unknown) => void;
 
   constructor(service: TinkerService, access: Pick<AccessRules, "apiKey">, onDefect: (error: unknown) => void) {
     this.#service = service;
+    this.snapshots = service.snapshots;
     this.#access = access;
     this.#onDefect = onDefect;
   }
@@ -110,6 +114,7 @@ export class TinkerRoutes {
         return {
           // Clones of a sampler would otherwise number their requests at random beyond 2^53.
           sample_join_sampling_session: true,
+          custom_loss_server_side: true,
           fwdbwd_max_chunk_len: Math.min(1024, mostData),
           fwdbwd_max_chunk_bytes_count: Math.min(5_000_000, mostBodyBytes),
         };
@@ -133,6 +138,10 @@ export class TinkerRoutes {
       case "load_weights": {
         const { body, text } = await this.#body(request, "load_weights");
         return future(await service.loadWeights(body, text));
+      }
+      case "create_custom_loss": {
+        const { body, text } = await this.#body(request, path, service.limits.mostCustomLossBytes);
+        return future(await service.createCustomLoss(body, text));
       }
       case "get_info":
         return service.getInfo((await this.#body(request, "get_info")).body);
@@ -183,8 +192,9 @@ export class TinkerRoutes {
   async #body<N extends RequestName>(
     request: IncomingMessage,
     name: N,
+    mostBytes?: number,
   ): Promise<{ readonly body: RequestBody<N>; readonly text: string }> {
-    const { value, text } = await this.#json(request);
+    const { value, text } = await this.#json(request, mostBytes);
     return { body: REQUESTS[name].parse(value) as RequestBody<N>, text };
   }
 
@@ -195,11 +205,14 @@ export class TinkerRoutes {
     return { request_id: id, model_id: model };
   }
 
-  async #json(request: IncomingMessage): Promise<{ readonly value: unknown; readonly text: string }> {
+  async #json(
+    request: IncomingMessage,
+    mostBytes = this.#service.limits.mostBodyBytes,
+  ): Promise<{ readonly value: unknown; readonly text: string }> {
     const type = contentType(request);
     if (type !== "application/json")
       throw new Refusal(415, `Expected a body of application/json, not ${type || "none"}.`);
-    return jsonBody(await readBytes(request, this.#service.limits.mostBodyBytes));
+    return jsonBody(await readBytes(request, mostBytes));
   }
 
   /** Throws Refusal 401 for a request without the server's key, where it has one. */

@@ -13,15 +13,17 @@ import { formatTinkerPath, parseTinkerPath, type TinkerPath } from "../../tinker
 import { loraOf, weightsInfo } from "./adapter-form.ts";
 import { CheckpointStore, type ModelDescription } from "./checkpoint-store.ts";
 import type { ClientSessions } from "./client-sessions.ts";
+import { readTracedLoss } from "./custom-loss/traced-graph.ts";
 import { forwardBackward } from "./forward-backward.ts";
 import type { FutureResult } from "./future-result.ts";
 import { Futures } from "./futures.ts";
 import type { Journal, KeptSession } from "./journal.ts";
 import type { TinkerLimits } from "./limits.ts";
-import { type ModelSurroundings, openTrainingModel, restoreModels } from "./open-models.ts";
+import { type ModelSurroundings, openTrainingModel, reachOf, restoreModels } from "./open-models.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
 import { SamplingRequests, UNNAMED } from "./sampling-requests.ts";
 import { requireBase, type ServedBase } from "./served-base.ts";
+import { ServedSnapshots } from "./served-snapshots.ts";
 import { adamOf, type TrainingModel } from "./training-model.ts";
 
 export interface ServiceOptions {
@@ -76,6 +78,11 @@ export class TinkerService {
     this.#sweeping.unref();
   }
 
+  /** Saved weights for OpenAI's routes. */
+  get snapshots(): ServedSnapshots {
+    return new ServedSnapshots(this.checkpoints, this.sampling, this.#base.name);
+  }
+
   get sessions(): ClientSessions {
     return this.sampling.sessions;
   }
@@ -83,6 +90,7 @@ export class TinkerService {
   /** Takes a session over from the server before this one. Its models are computed again while others are served. */
   async restore(session: KeptSession): Promise<void> {
     this.sessions.restore(session.id);
+    for (const { number, text } of session.losses) this.#restoreLoss(session.id, number, text);
     for (const kept of session.sampling) await this.sampling.restore(session.id, kept);
     for (const { record, result } of session.requests) this.futures.restore(record, result);
     await restoreModels(this.#models, session);
@@ -159,6 +167,15 @@ export class TinkerService {
     });
   }
 
+  #restoreLoss(session: string, number: number, text: string): void {
+    try {
+      this.sessions.addLoss(session, lossId(session, number), readTracedLoss(text));
+    } catch (error) {
+      // A file that the end of the machine cut. Whoever needs the loss hears that it is not there.
+      this.#onDefect(error);
+    }
+  }
+
   getInfo({ model_id }: RequestBody<"get_info">): object {
     const model = this.sessions.model(model_id);
     const { name, tokenizerId } = this.#base;
@@ -190,7 +207,21 @@ export class TinkerService {
           `The request has ${request.data.length} data; send at most ${this.limits.mostData} at once.`,
         );
       }
-      return forwardBackward(policy, request, this.#models.scorers);
+      return forwardBackward(policy, request, reachOf(this.#models, model.sessionId));
+    });
+  }
+
+  /** Begins to check and keep a loss, which its session has from then on. */
+  async createCustomLoss(body: RequestBody<"create_custom_loss">, text: string): Promise<string> {
+    const { session_id: session, custom_loss_seq_id: number } = body;
+    this.sessions.heard(session);
+    const id = lossId(session, number);
+    return this.futures.begin({ key: `loss ${id}`, session, name: "create_custom_loss" }, text, async () => {
+      const loss = readTracedLoss(text);
+      this.sessions.requireRoomForLoss(session, id);
+      await this.#journal.keepLoss(session, number, text);
+      this.sessions.addLoss(session, id, loss);
+      return json({ type: "create_custom_loss", loss_id: id });
     });
   }
 
@@ -313,12 +344,15 @@ export class TinkerService {
     try {
       this.futures.sweep();
       await this.sessions.sweep();
-      await this.checkpoints.sweep();
+      // Nobody samples any more from what was swept away.
+      for (const path of await this.checkpoints.sweep()) this.sampling.forget(path);
     } catch (error) {
       this.#onDefect(error);
     }
   }
 }
+
+const lossId = (session: string, number: number) => `${session}:loss:${number}`;
 
 const json = (value: object): FutureResult => ({ kind: "json", value });
 
