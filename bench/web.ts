@@ -146,7 +146,9 @@ async function latency(iterations: number): Promise<void> {
     const found = await measuredLatency(browser, page, async () => (await done()) >= iterations);
     const { answers, longTasks, longestTaskCpu } = found;
     console.log(`${iterations} iterations on ${await page.locator(".place").innerText()}:`);
-    console.log(`tasks of the page of more than 50 ms: ${longTasks.length}; longest task ${longestTaskCpu.toFixed(0)} ms of CPU`);
+    console.log(
+      `tasks of the page of more than 50 ms: ${longTasks.length}; longest task ${longestTaskCpu.toFixed(0)} ms of CPU`,
+    );
     const [median, most, last] = [quantile(found, 0.5), quantile(found, 0.95), quantile(found, 1)];
     console.log(`${answers.length} answers of 16 ms and more: median ${median}, 95 % ${most}, most ${last} ms`);
   } finally {

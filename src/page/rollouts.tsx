@@ -150,7 +150,11 @@ export function RolloutsTab({
 function countText(head: RolloutPage, isRunning: boolean): string {
   const parts =
     head.total === 0
-      ? [isRunning ? "No completion is sampled yet." : "This run has no completions: only stages that sample write them."]
+      ? [
+          isRunning
+            ? "No completion is sampled yet."
+            : "This run has no completions: only stages that sample write them.",
+        ]
       : [
           `${grouped(head.matched)} of ${grouped(head.total)} completions`,
           ...(head.judged > 0 ? [`${percent(head.solved / head.judged)} solved`] : []),

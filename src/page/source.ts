@@ -63,7 +63,10 @@ async function send(address: string, options: RequestInit): Promise<Response> {
 
 async function read<T>(response: Response): Promise<T> {
   const value = (await response.json().catch(() => {
-    throw new SourceError(response.status, "What answers there is not the dashboard (any more), or its answer was cut off.");
+    throw new SourceError(
+      response.status,
+      "What answers there is not the dashboard (any more), or its answer was cut off.",
+    );
   })) as T & { readonly error?: string };
   if (!response.ok) throw new SourceError(response.status, value.error ?? response.statusText);
   return value;

@@ -92,7 +92,8 @@ export class GroupWatch {
     const written = this.#writtenOf(group);
     const after = this.#scored?.group === group ? this.#scored.logprobs : undefined;
     const { iteration, prompt, promptId } = rows[0]!;
-    const when = this.#tryOutStep === undefined ? { iteration: iteration + 1 } : { iteration: 0, tryOutStep: this.#tryOutStep };
+    const when =
+      this.#tryOutStep === undefined ? { iteration: iteration + 1 } : { iteration: 0, tryOutStep: this.#tryOutStep };
     return {
       ...{ type: "group", ...when, group, groups: this.#groups.length },
       ...{ problem: problemOf(promptId), prompt, temperature },

@@ -174,7 +174,15 @@ export interface PhaseMessage {
   readonly type: "phase";
   /** The iteration that runs, from 1; of a cold start the optimizer step. */
   readonly iteration: number;
-  readonly phase: "demonstrating" | "trying" | "sampling" | "judging" | "updating" | "scoring" | "evaluating" | "saving";
+  readonly phase:
+    | "demonstrating"
+    | "trying"
+    | "sampling"
+    | "judging"
+    | "updating"
+    | "scoring"
+    | "evaluating"
+    | "saving";
   /** Of the phase, where it can be counted: completions, optimizer steps, problems. */
   readonly done: number;
   readonly total: number;

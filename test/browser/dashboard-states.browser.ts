@@ -57,7 +57,11 @@ describe("a state of the dashboard", () => {
     [
       "a pattern that is none",
       runPlace("one", "/rollouts?text=(&isPattern=true"),
-      (page) => page.getByRole("alert").getByText(/regular expression/i).waitFor(),
+      (page) =>
+        page
+          .getByRole("alert")
+          .getByText(/regular expression/i)
+          .waitFor(),
     ],
     [
       "a filter that nothing passes",
@@ -82,10 +86,26 @@ describe("a state of the dashboard", () => {
       },
     ],
     ["a recipe that cannot be read", runPlace("unread"), (page) => page.getByRole("alert").waitFor()],
-    ["a run that has done nothing", runPlace("nothing"), (page) => page.getByRole("heading", { name: "nothing" }).waitFor()],
-    ["its completions, of which there are none", runPlace("nothing", "/rollouts"), (page) => page.locator(".count").waitFor()],
-    ["a pipeline that has not begun", "pipeline/runs%2Fr1", (page) => page.getByRole("heading", { name: "r1" }).waitFor()],
-    ["runs that cannot be compared", "compare?ids=runs%252Fone%2Cruns%252Fnowhere", (page) => page.getByRole("alert").waitFor()],
+    [
+      "a run that has done nothing",
+      runPlace("nothing"),
+      (page) => page.getByRole("heading", { name: "nothing" }).waitFor(),
+    ],
+    [
+      "its completions, of which there are none",
+      runPlace("nothing", "/rollouts"),
+      (page) => page.locator(".count").waitFor(),
+    ],
+    [
+      "a pipeline that has not begun",
+      "pipeline/runs%2Fr1",
+      (page) => page.getByRole("heading", { name: "r1" }).waitFor(),
+    ],
+    [
+      "runs that cannot be compared",
+      "compare?ids=runs%252Fone%2Cruns%252Fnowhere",
+      (page) => page.getByRole("alert").waitFor(),
+    ],
     ["one run to compare", "compare?ids=runs%252Fone", async () => {}],
   ];
   it.each(states)("says what is so, and can be read: %s", async (_, place, prepare) => {
@@ -128,7 +148,9 @@ describe("a run that goes on", () => {
       (globalThis as Json).told = told;
       new MutationObserver((changes) => {
         for (const { target } of changes) {
-          const region = (target instanceof Element ? target : target.parentElement)?.closest("[role=status], [role=alert]");
+          const region = (target instanceof Element ? target : target.parentElement)?.closest(
+            "[role=status], [role=alert]",
+          );
           if (region) told.push(region.textContent ?? "");
         }
       }).observe(document.body, { childList: true, characterData: true, subtree: true });
@@ -158,7 +180,10 @@ describe("a run that goes on", () => {
       await page.goto(addressOf(runPlace("doomed", `/${tab}`)));
       await page.locator(".facts").waitFor();
       rmSync(path, { recursive: true });
-      await page.getByText(/is gone/).first().waitFor();
+      await page
+        .getByText(/is gone/)
+        .first()
+        .waitFor();
       expect(faults.filter((fault) => !/410|404/.test(fault))).toEqual([]);
       await page.context().close();
     }

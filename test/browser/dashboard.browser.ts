@@ -101,7 +101,10 @@ describe("a large run", () => {
     await picture(page, "curves");
 
     await page.goto(runAddress("large", "/rollouts"));
-    await page.locator(".count").getByText(`${ROLLOUTS.toLocaleString("en-US")} of`).waitFor({ timeout: 120_000 });
+    await page
+      .locator(".count")
+      .getByText(`${ROLLOUTS.toLocaleString("en-US")} of`)
+      .waitFor({ timeout: 120_000 });
     const rows = page.locator(".grid-row");
     expect(await rows.count()).toBeLessThan(60);
     await page.locator(".grid-scroll").evaluate((node) => node.scrollTo(0, node.scrollHeight));

@@ -97,7 +97,10 @@ describe("the program of docs/browser.md", () => {
 
   it("is told where the files of ONNX Runtime are not", async () => {
     const [error] = await said("/elsewhere.js", 1);
-    expect(error).toMatchObject({ name: "RuntimeFileError", message: expect.stringContaining("onnxruntime-web 1.30.0") });
+    expect(error).toMatchObject({
+      name: "RuntimeFileError",
+      message: expect.stringContaining("onnxruntime-web 1.30.0"),
+    });
     expect(error!.message).toContain("/nothing/ort-wasm-simd-threaded.wasm cannot be loaded: the server answers 404");
   });
 });

@@ -70,7 +70,10 @@ function lookAtPaper(width: number): OnPaper {
     if (hasText && luminance(numbersOf(color)) > 0.6) faults.push(`${named(node)} has light words: ${color}`);
     if (hasText && isOpaque && luminance(back) < 0.5) faults.push(`${named(node)} has words on ${backgroundColor}`);
     const isCut = (of: string, inside: number, box: number) => (of === "auto" || of === "scroll") && inside > box + 1;
-    if (isCut(overflowY, node.scrollHeight, node.clientHeight) || isCut(overflowX, node.scrollWidth, node.clientWidth)) {
+    if (
+      isCut(overflowY, node.scrollHeight, node.clientHeight) ||
+      isCut(overflowX, node.scrollWidth, node.clientWidth)
+    ) {
       faults.push(`${named(node)} is cut off`);
     }
   }
@@ -87,7 +90,11 @@ async function printed(page: Page, name: string): Promise<OnPaper & { readonly p
       (globalThis as Json).drawnIn = [printing, getComputedStyle(document.documentElement).getPropertyValue("--ink")];
     });
   });
-  const pdf = await page.pdf({ format: "A4", preferCSSPageSize: true, ...(pictures && { path: join(pictures, `${name}.pdf`) }) });
+  const pdf = await page.pdf({
+    format: "A4",
+    preferCSSPageSize: true,
+    ...(pictures && { path: join(pictures, `${name}.pdf`) }),
+  });
   expect(await page.evaluate(() => (globalThis as Json).drawnIn)).toEqual(["yes", "#1d1c1a"]);
   expect(await page.evaluate(() => document.documentElement.dataset.printing)).toBeUndefined();
   await page.emulateMedia({ media: "print", colorScheme: "dark" });
@@ -156,7 +163,10 @@ describe("on paper", () => {
     const without = await openPage(browser, { ...DARK, javaScriptEnabled: false });
     await without.page.goto(address);
     await without.page.emulateMedia({ media: "print", colorScheme: "dark" });
-    const pdf = await without.page.pdf({ format: "A4", ...(pictures && { path: join(pictures, "print-report-plain.pdf") }) });
+    const pdf = await without.page.pdf({
+      format: "A4",
+      ...(pictures && { path: join(pictures, "print-report-plain.pdf") }),
+    });
     expect(pdf.length).toBeGreaterThan(10_000);
     await without.page.context().close();
   });
@@ -177,7 +187,14 @@ describe("on paper", () => {
     const sections =
       shown === "code"
         ? ["The code that runs here"]
-        : ["Solved", "Tries per answer", "Length", "One group, answer by answer", "Ask it yourself", "The model is yours"];
+        : [
+            "Solved",
+            "Tries per answer",
+            "Length",
+            "One group, answer by answer",
+            "Ask it yourself",
+            "The model is yours",
+          ];
     for (const section of ["A model learns to reason in this tab", ...sections]) expect(headings).toContain(section);
     expect(pages).toBeLessThan(MOST_PAGES);
     await page.context().close();

@@ -58,7 +58,11 @@ describe("the page while it trains", () => {
     "computes on WebAssembly: clicks, keys and pointers are answered in short tasks",
     async () => {
       const page = await started(`${real.url}?set=evaluation.problems=2`);
-      const latency = await measuredLatency(browser, page, async (round) => round >= 4 && (await iterationOf(page)) >= 3);
+      const latency = await measuredLatency(
+        browser,
+        page,
+        async (round) => round >= 4 && (await iterationOf(page)) >= 3,
+      );
       await page.context().close();
       requireShort("three iterations on WebAssembly", latency);
     },

@@ -53,8 +53,23 @@ describe("everybody", () => {
   }
 
   const states: readonly (readonly [string, string, (page: Page) => Promise<unknown>])[] = [
-    ["while it loads", "loading", (page) => page.getByText(/Loading 12/).first().waitFor()],
-    ["while it trains", "endless", (page) => button(page, "Start").click().then(() => page.locator(".rows").waitFor())],
+    [
+      "while it loads",
+      "loading",
+      (page) =>
+        page
+          .getByText(/Loading 12/)
+          .first()
+          .waitFor(),
+    ],
+    [
+      "while it trains",
+      "endless",
+      (page) =>
+        button(page, "Start")
+          .click()
+          .then(() => page.locator(".rows").waitFor()),
+    ],
     [
       "in a cold start",
       "learning",
@@ -64,8 +79,22 @@ describe("everybody", () => {
         await page.getByText("cold start, step 200").waitFor();
       },
     ],
-    ["after a crash", "crash", (page) => button(page, "Start").click().then(() => page.getByRole("alert").waitFor())],
-    ["where storage is full", "full", (page) => button(page, "Start").click().then(() => page.getByRole("alert").waitFor())],
+    [
+      "after a crash",
+      "crash",
+      (page) =>
+        button(page, "Start")
+          .click()
+          .then(() => page.getByRole("alert").waitFor()),
+    ],
+    [
+      "where storage is full",
+      "full",
+      (page) =>
+        button(page, "Start")
+          .click()
+          .then(() => page.getByRole("alert").waitFor()),
+    ],
     ["where little is to be had", "plain", async () => {}],
     [
       "where it asks",
@@ -106,13 +135,21 @@ describe("everybody", () => {
         await page.getByText("Opened mine.zip").waitFor();
       },
     ],
-    ["when the run is finished", "fast", (page) => button(page, "Start").click().then(() => page.getByText("Finished.").first().waitFor())],
+    [
+      "when the run is finished",
+      "fast",
+      (page) =>
+        button(page, "Start")
+          .click()
+          .then(() => page.getByText("Finished.").first().waitFor()),
+    ],
   ];
   it.each(states)("finds nothing for the accessibility checker %s, in light and in dark", async (_, fault, prepare) => {
     const { page } = await tab.page({ bypassCSP: true });
     page.setDefaultTimeout(PATIENCE);
     await page.goto(tab.address(fault));
-    if (fault !== "loading") await expect.poll(() => button(page, "Start").isEnabled(), { timeout: PATIENCE }).toBe(true);
+    if (fault !== "loading")
+      await expect.poll(() => button(page, "Start").isEnabled(), { timeout: PATIENCE }).toBe(true);
     await prepare(page);
     const findings: Record<string, string[]> = {};
     for (const colorScheme of ["light", "dark"] as const) {

@@ -121,7 +121,9 @@ describe("a run in the tab", () => {
     expect(await charts.getByRole("img").first().getAttribute("aria-label")).toMatch(/Loss by step\..* at 220/);
     await page.getByText("cold start, step 200").waitFor();
     await page.getByText(/nothing is rewarded or compared yet/).waitFor();
-    expect(await page.locator(".rows button").allInnerTexts()).toEqual(Array(16).fill(expect.stringMatching(/right|wrong/)));
+    expect(await page.locator(".rows button").allInnerTexts()).toEqual(
+      Array(16).fill(expect.stringMatching(/right|wrong/)),
+    );
     expect(await page.locator(".rows .advantage-bar").count()).toBe(0);
     await page.locator("[data-token='0']").hover();
     await page.getByText(/was drawn with a probability of/).waitFor();

@@ -126,7 +126,17 @@ try {
     writeFileSync(join(project, "entries.ts"), `${imports.join("\n")}\n`);
     const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
     // One of them is for browsers.
-    const options = ["--strict", "--types", "node", "--module", "nodenext", "--target", "es2023", "--lib", "es2023,dom"];
+    const options = [
+      "--strict",
+      "--types",
+      "node",
+      "--module",
+      "nodenext",
+      "--target",
+      "es2023",
+      "--lib",
+      "es2023,dom",
+    ];
     const { status, stdout } = await here(process.execPath, [tsc, ...options, "entries.ts"]);
     expect(status === 0, stdout);
     const ran = await here(process.execPath, ["entries.js"]);
@@ -135,28 +145,31 @@ try {
     return names.join(", ");
   });
 
-  await check("the program of docs/browser.md has types in a project without Node's, and is bundled for a browser", async () => {
-    const worker = join(project, "worker.ts");
-    writeFileSync(worker, documentedExample());
-    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-    const compilerOptions = {
-      ...{ noEmit: true, strict: true, types: [], module: "esnext", moduleResolution: "bundler", target: "es2023" },
-      lib: ["es2023", "webworker"],
-    };
-    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["worker.ts"] }));
-    const { status, stdout } = await here(process.execPath, [tsc, "-p", "tsconfig.json"]);
-    rmSync(join(project, "tsconfig.json"));
-    expect(status === 0, stdout);
-    // It fails where a module of Node is reached, and takes nothing from outside of the project.
-    const { outputFiles } = await build({
-      ...{ entryPoints: [worker], bundle: true, write: false, minify: true, logLevel: "silent" },
-      ...{ platform: "browser", format: "esm", target: "es2022" },
-    });
-    const [{ text }] = outputFiles as [{ text: string }];
-    const reached = /(?:from|import|require)\s*\(?\s*["'](node:[^"']+)/.exec(text)?.[1];
-    expect(reached === undefined, `the bundle imports ${reached}`);
-    return `${(text.length / 1e6).toFixed(2)} MB`;
-  });
+  await check(
+    "the program of docs/browser.md has types in a project without Node's, and is bundled for a browser",
+    async () => {
+      const worker = join(project, "worker.ts");
+      writeFileSync(worker, documentedExample());
+      const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+      const compilerOptions = {
+        ...{ noEmit: true, strict: true, types: [], module: "esnext", moduleResolution: "bundler", target: "es2023" },
+        lib: ["es2023", "webworker"],
+      };
+      writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["worker.ts"] }));
+      const { status, stdout } = await here(process.execPath, [tsc, "-p", "tsconfig.json"]);
+      rmSync(join(project, "tsconfig.json"));
+      expect(status === 0, stdout);
+      // It fails where a module of Node is reached, and takes nothing from outside of the project.
+      const { outputFiles } = await build({
+        ...{ entryPoints: [worker], bundle: true, write: false, minify: true, logLevel: "silent" },
+        ...{ platform: "browser", format: "esm", target: "es2022" },
+      });
+      const { text } = outputFiles[0]!;
+      const reached = /(?:from|import|require)\s*\(?\s*["'](node:[^"']+)/.exec(text)?.[1];
+      expect(reached === undefined, `the bundle imports ${reached}`);
+      return `${(text.length / 1e6).toFixed(2)} MB`;
+    },
+  );
   await check("onnxruntime-web is a peer that nobody gets who does not ask for it", async () => {
     const { peerDependencies } = JSON.parse(readFileSync(join(modules, "aha-rl", "package.json"), "utf8"));
     expect(/^\d+\.\d+\.\d+$/.test(peerDependencies["onnxruntime-web"]), "it is no peer of one version");

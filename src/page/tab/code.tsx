@@ -43,7 +43,9 @@ export function CodeTab() {
         {file === FILES[0] && " While it trains, the lines that are being computed are marked."}
       </p>
       <pre class="source" tabIndex={0} role="region" aria-label={`Text of ${file.path}`}>
-        {still.map((line, i) => (now.includes(i + 1) ? <Line key={i} number={i + 1} pieces={lines[i]!} isNow /> : line))}
+        {still.map((line, i) =>
+          now.includes(i + 1) ? <Line key={i} number={i + 1} pieces={lines[i]!} isNow /> : line,
+        )}
       </pre>
     </section>
   );

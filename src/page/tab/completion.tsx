@@ -253,7 +253,9 @@ function Why({
     return (
       <div class="why" id={id}>
         <p>
-          <b>{group.tryOutStep === undefined ? "Why did a token become more likely?" : "How sure was it of a token?"}</b>
+          <b>
+            {group.tryOutStep === undefined ? "Why did a token become more likely?" : "How sure was it of a token?"}
+          </b>
         </p>
         <p class="soft">
           Point at one, or go there with the arrow keys.

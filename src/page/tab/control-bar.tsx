@@ -56,7 +56,13 @@ function Buttons() {
           disabled={!canStart || isOver}
           onClick={() => (isIdle ? startRun(from) : send({ type: "resume" }))}
         >
-          {worker === "loading" ? "Loading …" : isStarting ? "Starting …" : isIdle && from !== "kept" ? "Start" : "Go on"}
+          {worker === "loading"
+            ? "Loading …"
+            : isStarting
+              ? "Starting …"
+              : isIdle && from !== "kept"
+                ? "Start"
+                : "Go on"}
         </button>
       )}
       <button

@@ -125,11 +125,12 @@ function Which({
 function Summary({ group }: { readonly group: GroupMessage }) {
   const { problem, completions, tryOutStep } = group;
   const solved = completions.filter(({ isSolved }) => isSolved).length;
-  const why = tryOutStep !== undefined
-    ? "What it writes by itself so far. The cold start only copies demonstrations: nothing is rewarded or compared yet."
-    : isEven(group)
-    ? "All rewards are equal, so there is nothing to compare: this group teaches nothing."
-    : `Mean reward ${plain(meanReward(group))}: what is above it gets likelier, what is below it less likely.`;
+  const why =
+    tryOutStep !== undefined
+      ? "What it writes by itself so far. The cold start only copies demonstrations: nothing is rewarded or compared yet."
+      : isEven(group)
+        ? "All rewards are equal, so there is nothing to compare: this group teaches nothing."
+        : `Mean reward ${plain(meanReward(group))}: what is above it gets likelier, what is below it less likely.`;
   return (
     <div class="summary">
       <p class="problem-line">

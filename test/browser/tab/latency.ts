@@ -40,7 +40,9 @@ export async function measuredLatency(
     await useOnce(page, round);
     if (await isDone(round)) break;
   }
-  const { traceEvents } = JSON.parse((await browser.stopTracing()).toString("utf8")) as { readonly traceEvents: Json[] };
+  const { traceEvents } = JSON.parse((await browser.stopTracing()).toString("utf8")) as {
+    readonly traceEvents: Json[];
+  };
   const { answers, longTasks } = (await page.evaluate(() => (globalThis as Json).latency)) as Omit<
     Latency,
     "longestTaskCpu"
@@ -54,7 +56,11 @@ async function useOnce(page: Page, round: number): Promise<void> {
   await rows.nth(round % (await rows.count())).click();
   const tokens = page.locator("[data-token]");
   const count = await tokens.count();
-  for (let i = 0; i < 4; i++) await tokens.nth((round * 7 + i * 3) % count).hover({ timeout: 10_000 }).catch(() => {});
+  for (let i = 0; i < 4; i++)
+    await tokens
+      .nth((round * 7 + i * 3) % count)
+      .hover({ timeout: 10_000 })
+      .catch(() => {});
   await page.locator(".token-lines [tabindex='0']").focus();
   for (const key of ["ArrowRight", "ArrowRight", "ArrowDown", "Home"]) await page.keyboard.press(key);
   await page.getByRole("button", { name: "Let go, show the newest" }).click();

@@ -141,7 +141,12 @@ async function learn(): Promise<void> {
     if (step % 100 === 0) tryOut(step);
     const steps = Array.from({ length: 20 }, (_, i) => {
       const at = step + i + 1;
-      return { step: at, steps: LESSONS, loss: 0.6 + 3.9 * Math.exp(-at / 60), tokenAccuracy: 0.8 - 0.75 * Math.exp(-at / 60) };
+      return {
+        step: at,
+        steps: LESSONS,
+        loss: 0.6 + 3.9 * Math.exp(-at / 60),
+        tokenAccuracy: 0.8 - 0.75 * Math.exp(-at / 60),
+      };
     });
     say({ type: "lessons", steps });
     say({ type: "phase", iteration: step, phase: "demonstrating", done: step + 20, total: LESSONS });
