@@ -65,6 +65,10 @@ describe("memory that is not there", () => {
   it("is an error with the keys that help; other failures stay what they are", () => {
     const failure = new RuntimeFailure("ONNX Runtime, Run: Failed to allocate memory for requested buffer of size 8");
     expect((outOfMemory(failure) as Error).message).toContain(MEMORY_KEYS);
+    const invalid = new RuntimeFailure(
+      "ONNX Runtime, CopyTensors: [Invalid Buffer (unlabeled)] is invalid due to a previous error.",
+    );
+    expect((outOfMemory(invalid) as Error).message).toContain("allows no buffer of that size");
     const other = new RuntimeFailure("ONNX Runtime, Run: indices out of range");
     expect(outOfMemory(other)).toBe(other);
     expect(explained(other)).toBe(other);

@@ -222,8 +222,15 @@ export function explained(error: unknown): unknown {
   );
 }
 
-/** An error of memory that says what helps; any other one as it is. */
+/**
+ * An error of memory that says what helps; any other one as it is. A buffer above the adapter's limit is made all the same, and
+ * is invalid wherever it is used.
+ */
 export function outOfMemory(error: unknown): unknown {
-  if (!(error instanceof Error) || !/memory|alloc|buffer size|too large|exceeds/i.test(error.message)) return error;
-  return new AhaError(`The device has too little memory: ${error.message.trim()}. ${MEMORY_KEYS}`, { cause: error });
+  if (!(error instanceof Error) || !/memory|alloc|buffer size|too large|exceeds|invalid buffer/i.test(error.message))
+    return error;
+  return new AhaError(
+    `The device has too little memory, or allows no buffer of that size: ${error.message.trim()}. ${MEMORY_KEYS}`,
+    { cause: error },
+  );
 }
