@@ -39,7 +39,7 @@ export function setEngine(draft: TrlDraft, asked: AskedEngine, launch: Launch): 
   setAdapter(draft, spec.rank);
   setBase(draft);
   if (profile === undefined) return undefined;
-  setTemperature(draft, profile);
+  setSampling(draft, profile);
   const maxGradNorm = Number(draft.value(draft.at("maxGradNorm")) ?? 0);
   if (profile.clipping === "server" && maxGradNorm > 0) {
     const note = "the server clips (trainer.policy.optimizer_config.max_grad_norm)";
@@ -78,11 +78,20 @@ function setBase(draft: TrlDraft): void {
   }
 }
 
-/** Servers without Aha's extension score and train at temperature 1. */
-function setTemperature(draft: TrlDraft, { extension, name }: TinkerProfile): void {
-  const path = draft.at("temperature");
-  const temperature = draft.value(path);
-  if (extension || temperature === undefined || temperature === 1) return;
-  const note = `${String(temperature)} in TRL; a server of the profile ${name} scores and trains at temperature 1 alone`;
-  draft.becomes("temperature", path, 1, { fallback: temperature, note });
+/** What servers without Aha's extension train by: the whole distribution at temperature 1. */
+const PLAIN_SAMPLING = [
+  ["temperature", "temperature", 1],
+  ["top_p", "topP", 1],
+  ["top_k", "topK", 0],
+] as const;
+
+/** Sampling as such a server also scores and trains it, where the file samples otherwise. */
+function setSampling(draft: TrlDraft, { extension, name }: TinkerProfile): void {
+  if (extension) return;
+  for (const [key, own, plain] of PLAIN_SAMPLING) {
+    const value = draft.value(draft.at(own));
+    if (value === undefined || value === plain) continue;
+    const note = `${String(value)} in TRL; a server of the profile ${name} trains by the whole distribution at temperature 1`;
+    draft.becomes(key, draft.at(own), plain, { fallback: value, note });
+  }
 }

@@ -378,7 +378,14 @@ describe("on a Tinker server", () => {
       baseModel: "/root/epfs/ascend_r1_turtorial/models/Qwen/Qwen2___5-3B-Instruct",
     });
     expect(recipe.model.lora).toMatchObject({ rank: 32, alpha: 32 });
-    expect(stageOf(conversion)).toMatchObject({ maxGradNorm: 0, temperature: 1, klCoef: 0.001, groupSize: 2 });
+    expect(stageOf(conversion)).toMatchObject({
+      maxGradNorm: 0,
+      temperature: 1,
+      topP: 1,
+      topK: 0,
+      klCoef: 0.001,
+      groupSize: 2,
+    });
     expect(choices.map(({ what }) => what)).toEqual(expect.arrayContaining(["the server", "the adapter"]));
     const became = Object.fromEntries(launcherKeys.map(({ key, path, recipeValue }) => [key, [path, recipeValue]]));
     expect(became).toMatchObject({
