@@ -198,7 +198,7 @@ family("unary", [
     *("torch.atan(logprobs)", "F.logsigmoid(logprobs)", "F.silu(logprobs)", "F.softplus(logprobs, beta=2)", "F.leaky_relu(logprobs + 1)"),
     *("F.elu(logprobs + 1)", "F.hardtanh(logprobs)", "logprobs.square()", "abs(logprobs)", "-logprobs", "+logprobs", "logprobs.sign() * a"),
     *("logprobs.floor() * logprobs", "logprobs.ceil() * logprobs", "torch.round(logprobs) * logprobs", "logprobs.trunc() * logprobs"),
-    *("F.relu(logprobs + 1)", "torch.nan_to_num(torch.where(a > 0, logprobs, float('nan')), nan=0.5)", "logprobs.double()", "logprobs.clone()", "logprobs.detach() * logprobs"),
+    *("F.relu(logprobs + 1)", "torch.nan_to_num(torch.where(a > 0, logprobs, float('nan')), nan=0.5)", "logprobs.double()", "logprobs.clone()"),
 ])
 family("binary", [
     *("logprobs + a", "logprobs - a", "logprobs * a", "logprobs / a", "2 - logprobs", "3 / logprobs", "logprobs ** 2", "2 ** logprobs"),

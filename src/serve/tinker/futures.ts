@@ -47,7 +47,8 @@ interface Entry {
   /** Resolves when the result is there. */
   readonly done: Promise<void>;
   readonly settled: () => void;
-  readonly cancel: AbortController;
+  /** Undefined once it is settled: what is remembered for long is small. */
+  cancel: AbortController | undefined;
 }
 
 export class Futures {
@@ -123,6 +124,7 @@ export class Futures {
       return;
     }
     entry.settled();
+    entry.cancel = undefined;
     if (result === "gone") return;
     entry.settledAt = performance.now();
     entry.bytes = payloadOf(result).length;
@@ -148,7 +150,7 @@ export class Futures {
 
   /** Ends a request whose result nobody wants any more. */
   cancel(id: string): void {
-    this.#byId.get(id)?.cancel.abort(new RequestFailure("The request was cancelled."));
+    this.#byId.get(id)?.cancel?.abort(new RequestFailure("The request was cancelled."));
   }
 
   /** Answers polls and takes nothing more. What is under way is cancelled; it is pending for the next server. */
@@ -156,7 +158,7 @@ export class Futures {
     this.#closed = true;
     for (const stop of this.#polls) stop();
     for (const entry of this.#byId.values()) {
-      if (isUnsettled(entry)) entry.cancel.abort(new RequestFailure("The server is shutting down.", "server"));
+      if (isUnsettled(entry)) entry.cancel?.abort(new RequestFailure("The server is shutting down.", "server"));
     }
   }
 
@@ -193,7 +195,7 @@ export class Futures {
 
   #start(entry: Entry, work: Work): void {
     entry.result = "pending";
-    void this.#settle(entry, work(entry.cancel.signal));
+    void this.#settle(entry, work(entry.cancel!.signal));
   }
 
   async #settle(entry: Entry, work: Promise<FutureResult>): Promise<void> {
@@ -205,6 +207,7 @@ export class Futures {
     entry.result = result;
     entry.settledAt = performance.now();
     entry.bytes = payloadOf(result).length;
+    entry.cancel = undefined;
     entry.settled();
     this.#resultBytes += entry.bytes;
     for (const other of this.#byId.values()) {

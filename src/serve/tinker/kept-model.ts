@@ -51,6 +51,8 @@ export class KeptModel {
   #state: string | null;
   #next: number;
   #busyMs = 0;
+  /** The end of the save that is under way. */
+  #saving: Promise<void> = Promise.resolve();
   #lastSaveMs = FIRST_GUESS_MS;
 
   private constructor({ journal, directory, id, onDefect }: KeptPlace, kept: z.output<typeof keptSchema>) {
@@ -113,6 +115,12 @@ export class KeptModel {
 
   /** Saves the state, which holds what the requests up to `number` came to. */
   async save(policy: Policy, number: number): Promise<void> {
+    const saved = this.#save(policy, number);
+    this.#saving = saved.catch(() => {});
+    await saved;
+  }
+
+  async #save(policy: Policy, number: number): Promise<void> {
     const startedAt = performance.now();
     const state = `state-${number}-${randomUUID().slice(0, 8)}`;
     await writeWholeFolder(join(this.#directory, state), (directory) => policy.saveState(directory));
@@ -128,6 +136,8 @@ export class KeptModel {
 
   /** The model was unloaded. */
   async remove(): Promise<void> {
+    // What is being written would appear again in a directory that is being removed.
+    await this.#saving;
     this.#journal.forgetModel(this.id);
     // Without the description it is no model any more.
     await rm(join(this.#directory, FILE), { force: true });

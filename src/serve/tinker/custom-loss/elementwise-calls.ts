@@ -20,7 +20,7 @@ import {
   unary,
   where,
 } from "./elementwise.ts";
-import { dtypeKind, floatOf, LossArray, type LossDType } from "./loss-array.ts";
+import { dtypeKind, LossArray, type LossDType } from "./loss-array.ts";
 import { pythonArithmetic, pythonComparison } from "./python-arithmetic.ts";
 import { describeValue, type LossValue, numberOf, PythonNumber, TorchDType, TorchPlace } from "./python-values.ts";
 
@@ -269,10 +269,4 @@ function converted(given: CallArguments): LossValue {
     }
   }
   return asDType(given.tape, x, dtype);
-}
-
-/** The array as floats. */
-export function asFloats(given: CallArguments, name = "input"): LossArray {
-  const x = given.array(name);
-  return asDType(given.tape, x, floatOf(x.dtype));
 }

@@ -204,7 +204,7 @@ export function broadcastPlaces(tape: Tape, x: LossArray, shape: readonly number
 }
 
 /** Whether two shapes are the same. */
-export const shapesAgree = (a: readonly number[], b: readonly number[]): boolean =>
+const shapesAgree = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((size, axis) => size === b[axis]);
 
 /** A shape as messages have it. */

@@ -19,6 +19,7 @@ import {
   meanOver,
   norm,
   product,
+  type Reduced,
   runningSum,
   sortedAlong,
   squareRootOfSum,
@@ -26,71 +27,16 @@ import {
   variance,
 } from "./reductions.ts";
 
+/** The calls. */
 export const REDUCTION_CALLS: readonly CallDefinition[] = [
-  [
-    "sum",
-    "input, dim?, keepdim?, dtype?",
-    (given) => {
-      const x = inDType(given);
-      return sumOver(given.tape, x, given.reduced(x));
-    },
-  ],
-  [
-    "mean",
-    "input, dim?, keepdim?, dtype?",
-    (given) => {
-      const x = inDType(given);
-      return meanOver(given.tape, x, given.reduced(x));
-    },
-  ],
-  [
-    "prod",
-    "input, dim?, keepdim?, dtype?",
-    (given) => {
-      const x = inDType(given);
-      return product(given.tape, x, given.reduced(x));
-    },
-  ],
-  [
-    "any",
-    "input, dim?, keepdim?",
-    (given) => {
-      const x = given.array("input");
-      return anyOrAll(given.tape, x, given.reduced(x), "any");
-    },
-  ],
-  [
-    "all",
-    "input, dim?, keepdim?",
-    (given) => {
-      const x = given.array("input");
-      return anyOrAll(given.tape, x, given.reduced(x), "all");
-    },
-  ],
-  [
-    "count_nonzero",
-    "input, dim?",
-    (given) => {
-      const x = given.array("input");
-      return countNonzero(given.tape, x, given.reduced(x));
-    },
-  ],
-  [
-    "amax",
-    "input, dim?, keepdim?",
-    (given) => {
-      const x = given.array("input");
-      return extreme(given.tape, x, given.reduced(x), "max");
-    },
-  ],
-  [
-    "amin",
-    "input, dim?, keepdim?",
-    (given) => {
-      const x = given.array("input");
-      return extreme(given.tape, x, given.reduced(x), "min");
-    },
-  ],
+  ["sum", "input, dim?, keepdim?, dtype?", along(sumOver)],
+  ["mean", "input, dim?, keepdim?, dtype?", along(meanOver)],
+  ["prod", "input, dim?, keepdim?, dtype?", along(product)],
+  ["any", "input, dim?, keepdim?", along((...of) => anyOrAll(...of, "any"))],
+  ["all", "input, dim?, keepdim?", along((...of) => anyOrAll(...of, "all"))],
+  ["count_nonzero", "input, dim?", along(countNonzero)],
+  ["amax", "input, dim?, keepdim?", along((...of) => extreme(...of, "max"))],
+  ["amin", "input, dim?, keepdim?", along((...of) => extreme(...of, "min"))],
   ["max", "input, dim?, keepdim?, other?", (given) => largestOrSmallest(given, "max")],
   ["min", "input, dim?, keepdim?, other?", (given) => largestOrSmallest(given, "min")],
   ["argmax", "input, dim?, keepdim?", (given) => placeOf(given, "max")],
@@ -100,14 +46,7 @@ export const REDUCTION_CALLS: readonly CallDefinition[] = [
   ["norm torch.functional.norm", "input, p?, dim?, keepdim?, dtype?", (given) => normOf(given, "p")],
   ["linalg.norm linalg.vector_norm", "x, ord?, dim?, keepdim?, dtype?", (given) => normOf(given, "ord")],
   ["F.normalize", "input, p?, dim?, eps?", normalized],
-  [
-    "logsumexp special.logsumexp",
-    "input, dim, keepdim?",
-    (given) => {
-      const x = given.array("input");
-      return logSumExpOver(given.tape, x, given.reduced(x));
-    },
-  ],
+  ["logsumexp special.logsumexp", "input, dim, keepdim?", along(logSumExpOver)],
   [
     "softmax F.softmax special.softmax",
     "input, dim, dtype?",
@@ -172,6 +111,14 @@ export const REDUCTION_CALLS: readonly CallDefinition[] = [
     (given) => matrixProduct(given.tape, given.array("input"), given.array("other")),
   ],
 ];
+
+/** Reduces the axes that are named, or all. */
+function along(reduce: (tape: Tape, x: LossArray, reduced: Reduced) => LossArray): CallDefinition[2] {
+  return (given) => {
+    const x = inDType(given);
+    return reduce(given.tape, x, given.reduced(x));
+  };
+}
 
 /** In the dtype that is asked for. */
 function inDType(given: CallArguments): LossArray {
