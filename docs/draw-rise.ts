@@ -1,7 +1,7 @@
 /**
- * The picture at the head of the README, from a run of recipes/countdown/tiny:
+ * Draws the picture of a Countdown run that the README and docs/real-model.md show:
  *
- *     npx tsx docs/countdown-tiny.ts runs/countdown-tiny-1
+ *     npx tsx docs/draw-rise.ts runs/countdown-tiny-1 docs/countdown-tiny.svg
  *
  * Two curves over the iterations of R1-Zero, each faint as measured and bold as a moving mean.
  */
@@ -25,8 +25,10 @@ interface Panel {
   readonly values: readonly number[];
 }
 
-const [runDirectory] = process.argv.slice(2);
-if (runDirectory === undefined) throw new Error("usage: npx tsx docs/countdown-tiny.ts RUN_DIRECTORY");
+const [runDirectory, picture] = process.argv.slice(2);
+if (runDirectory === undefined || picture === undefined) {
+  throw new Error("usage: npx tsx docs/draw-rise.ts RUN_DIRECTORY PICTURE.svg");
+}
 const rows = readRun(runDirectory).metrics.filter((row) => row.stage === "r1-zero");
 const valuesOf = (metric: string) => rows.map((row) => Number(row[metric]));
 const [solved, tries] = [valuesOf("solve_rate"), valuesOf("tries/mean")];
@@ -42,7 +44,7 @@ const label =
 const svg =
   `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 200" role="img" aria-label="${label}" ` +
   `font-family="system-ui, sans-serif" font-size="11" fill="#777">${panels.map(drawn).join("")}</svg>\n`;
-writeFileSync(new URL("./countdown-tiny.svg", import.meta.url), svg);
+writeFileSync(picture, svg);
 
 function drawn({ title, left, top, marks, values }: Panel): string {
   const right = left + WIDTH;
