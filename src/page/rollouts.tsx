@@ -181,7 +181,7 @@ function Cells({ item, onOpen }: { readonly item: RolloutItem; readonly onOpen: 
       </div>
       <div role="cell" class="promptId">
         <button type="button" class="opener" onClick={onOpen} dir="auto">
-          {visibleText(oneLine(item.prompt))}
+          {visibleText(oneLine(item.prompt)) || "(no prompt)"}
         </button>
         <span class="soft snippet" dir="auto">
           {visibleText(oneLine(item.completion)) || "(nothing)"}

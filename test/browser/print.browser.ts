@@ -132,6 +132,7 @@ describe("on paper", () => {
     const { page } = await openPage(browser, DARK);
     await page.addInitScript(() => localStorage.setItem("aha-theme", "dark"));
     await page.goto(new URL(`#/${place}`, dashboard.url).href);
+    for (const heading of headings) await page.getByRole("heading", { name: heading }).first().waitFor();
     await page.waitForTimeout(900);
     const { faults, headings: found, pages } = await printed(page, `print-${name}`);
     expect(faults).toEqual([]);
