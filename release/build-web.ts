@@ -10,7 +10,8 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { type BuildOptions, build, type Metafile } from "esbuild";
-import { bundleTab, rawTexts } from "../src/inspect/page-bundle.ts";
+import { bundleTab } from "../src/inspect/page-bundle.ts";
+import { rawTexts } from "../src/inspect/raw-texts.ts";
 import type { ListedFile, ListedFiles } from "../src/web/fetched-file.ts";
 
 const SRC = new URL("../src/", import.meta.url);

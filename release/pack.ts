@@ -96,8 +96,10 @@ async function packPlatform(
 async function packAha(manifest: Manifest, runtimeVersion: string): Promise<Packed> {
   const folder = join(out, "staging", "aha-rl");
   await mkdir(folder, { recursive: true });
-  for (const name of manifest.files as readonly string[]) {
-    const isPart = (path: string) => !path.endsWith(".tsbuildinfo");
+  const listed = manifest.files as readonly string[];
+  const left = listed.filter((name) => name.startsWith("!")).map((name) => join(root, name.slice(1)));
+  const isPart = (path: string) => !path.endsWith(".tsbuildinfo") && !left.includes(path);
+  for (const name of listed.filter((name) => !name.startsWith("!"))) {
     await cp(join(root, name), join(folder, name), { recursive: true, filter: isPart });
   }
   await writeJson(join(folder, "package.json"), publishedManifest(manifest, runtimeVersion));

@@ -6,7 +6,7 @@
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import type { Plugin } from "esbuild";
+import { rawTexts } from "./raw-texts.ts";
 
 /** The finished page. */
 export interface PageBundle {
@@ -37,21 +37,6 @@ export async function bundlePage(sources: URL): Promise<PageBundle> {
 export async function bundleTab(sources: URL): Promise<PageBundle & { readonly html: string }> {
   const bundle = await bundleEntry(sources, "tab/main.tsx");
   return { ...bundle, html: await readFile(new URL("tab/index.html", sources), "utf8") };
-}
-
-/** A plugin of esbuild: `raw:train/grpo/grpo.ts` is the text of that file, from the folder `src` on. */
-export function rawTexts(src: URL): Plugin {
-  return {
-    name: "raw",
-    setup({ onResolve, onLoad }) {
-      onResolve({ filter: /^raw:/ }, ({ path }) => ({ path: path.slice("raw:".length), namespace: "raw" }));
-      onLoad({ filter: /.*/, namespace: "raw" }, async ({ path }) => ({
-        contents: await readFile(new URL(path, src), "utf8"),
-        loader: "text",
-        watchFiles: [fileURLToPath(new URL(path, src))],
-      }));
-    },
-  };
 }
 
 async function bundleEntry(sources: URL, entry: string): Promise<PageBundle> {

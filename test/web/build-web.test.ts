@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { beforeAll, describe, expect, it } from "vitest";
 import { buildWeb } from "../../release/build-web.ts";
-import { rawTexts } from "../../src/inspect/page-bundle.ts";
+import { rawTexts } from "../../src/inspect/raw-texts.ts";
 import type { ListedFiles } from "../../src/web/fetched-file.ts";
 import { WEB_HEADERS } from "../../src/web/headers.ts";
 
