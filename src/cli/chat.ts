@@ -20,14 +20,13 @@ import {
   FORGET,
 } from "./chat-session.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { ENGINE_HELP, ENGINE_OPTION } from "./engine-option.ts";
+import { computeOfEngine, ENGINE_HELP, ENGINE_OPTION } from "./engine-option.ts";
 import { GENERATION_CONFIG_HELP, GENERATION_CONFIG_OPTION, generationDefaults } from "./generation-config.ts";
 import { modelToRead } from "./model-to-read.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION } from "./model-with-adapter.ts";
 import {
   COMPUTE_HELP,
   COMPUTE_OPTIONS,
-  computeOption,
   numberOption,
   parseOptions,
   seedOption,
@@ -99,7 +98,7 @@ export const chatCommand: Command = {
     if (values.system !== undefined && !isChat) {
       throw new ConfigError("aha chat: --system needs a chat template, and plain text has none; leave it out.");
     }
-    const engine = await openSampler(opened.engine, source, computeOption(values));
+    const engine = await openSampler(opened.engine, source, computeOfEngine(opened.engine, values));
     const chat = isChat ? { system: values.system } : undefined;
     const session = await openSession({ engine, tokenizer, sampling, chat });
     const display = values.json

@@ -3,6 +3,7 @@
  * pipeline.
  */
 
+import type { Compute } from "../compute/compute.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
 import { engineSchema, engines, LOCAL_ENGINE } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
@@ -10,7 +11,7 @@ import { FLOAT_DTYPES } from "../graph/tensor-type.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { parseYaml } from "../recipe/yaml.ts";
 import { checkOptions, isMapping } from "../strict-schema.ts";
-import { COMPUTE_OPTIONS } from "./parse-options.ts";
+import { COMPUTE_OPTIONS, computeOption } from "./parse-options.ts";
 
 /** The option of the commands that can read a model that is elsewhere. */
 export const ENGINE_OPTION = { engine: { type: "string", completes: () => engines.names } } as const;
@@ -49,6 +50,17 @@ export function engineOption(values: EngineValues, ofRun: EngineSpec | undefined
   throw new ConfigError(
     `--${given} is of the embedded engine, and this model is computed by ${spec.kind}: leave it out.`,
   );
+}
+
+/** What a model is computed with on this engine: `--device` and `--threads`, and where they are absent the engine's own keys. */
+export function computeOfEngine(
+  spec: EngineSpec,
+  { device, threads }: { readonly device?: string | undefined; readonly threads?: string | undefined },
+): Compute {
+  return computeOption({
+    device: device ?? engines.get(spec.kind).deviceOf?.(spec),
+    threads: threads ?? spec.threads?.toString(),
+  });
 }
 
 /** `local`, `tinker`, or keys as in a recipe, checked. Throws ConfigError. */

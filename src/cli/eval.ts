@@ -19,14 +19,13 @@ import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
-import { ENGINE_HELP, ENGINE_OPTION } from "./engine-option.ts";
+import { computeOfEngine, ENGINE_HELP, ENGINE_OPTION } from "./engine-option.ts";
 import { comparisonTable, evaluationJson, evaluationTable } from "./eval-output.ts";
 import { type ModelToRead, modelToRead } from "./model-to-read.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION } from "./model-with-adapter.ts";
 import {
   COMPUTE_HELP,
   COMPUTE_OPTIONS,
-  computeOption,
   numberOption,
   parseOptions,
   seedOption,
@@ -177,7 +176,7 @@ async function evaluatePolicy(
     resolveDataset: datasetResolver(context),
   });
   const problems = task.heldOut(plan.problems);
-  const engine = await openSampler(spec, source, computeOption(values));
+  const engine = await openSampler(spec, source, computeOfEngine(spec, values));
   try {
     const maxCompletionTokens = plan.maxCompletionTokens ?? roomFor(engine, tokenizer, problems);
     const options = { ...plan, maxCompletionTokens, onProgress: progress(context) };

@@ -12,10 +12,10 @@ import { readTextFile } from "../files.ts";
 import { parseJson } from "../json-text.ts";
 import { sumOf } from "../statistics.ts";
 import type { CommandContext } from "./command.ts";
-import { ENGINE_OPTION } from "./engine-option.ts";
+import { computeOfEngine, ENGINE_OPTION } from "./engine-option.ts";
 import { modelToRead } from "./model-to-read.ts";
 import { ADAPTER_OPTION } from "./model-with-adapter.ts";
-import { COMPUTE_OPTIONS, computeOption, numberOption, parseOptions } from "./parse-options.ts";
+import { COMPUTE_OPTIONS, numberOption, parseOptions } from "./parse-options.ts";
 
 const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
 
@@ -39,7 +39,7 @@ export async function runModelScore(args: readonly string[], context: CommandCon
   const { engine: spec, source } = await modelToRead(positionals[0]!, values, context);
   const text = await readTextFile(values.tokens, { maxBytes: MAX_TOKEN_FILE_BYTES, error: DataError });
   const sequences = parseTokenSequences(text, values.tokens);
-  const engine = await openSampler(spec, source, computeOption(values));
+  const engine = await openSampler(spec, source, computeOfEngine(spec, values));
   try {
     const logprobs = await scoreSequences(engine, sequences, temperature, values.tokens);
     context.out(values.json ? `${toJson(logprobs)}\n` : report(logprobs));

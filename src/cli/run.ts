@@ -107,7 +107,7 @@ export const runCommand: Command = {
     const recorded = resume ? recordedRecipe(path) : undefined;
     const offline = values.offline === true;
     const pinned = await pinRecipe(recipe, { context, mode, offline, resumed: recorded });
-    const opened = await openRunDirectory(path, pinned, { resume, recorded });
+    const opened = await openRunDirectory(path, pinned, { resume, recorded, asksForDevice: asksForDevice(overrides) });
     if (trl !== undefined && opened.run.isNew) await keepOriginal(opened.run, trl);
     const closeDashboard = await openRunDashboard(values.dashboard, path, context);
     try {
@@ -121,6 +121,11 @@ export const runCommand: Command = {
     return 0;
   },
 };
+
+/** Whether a device is asked for here, and not by the recipe's file alone. */
+function asksForDevice(overrides: readonly string[]): boolean {
+  return overrides.some((override) => override.startsWith("engine.device="));
+}
 
 /** The commands that go on with the run in `path`, whose device was lost. Of an option that is given twice the last counts. */
 function goingOnText(args: readonly string[], path: string): string {

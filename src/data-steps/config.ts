@@ -113,6 +113,7 @@ export const outputShape = {
 export const samplingShape = cachedBy([tasks, engines], () => ({
   model: writerSchema.describe("the model that is sampled"),
   engine: engineSchema()
+    .refine(({ threads }) => threads === undefined, "threads are the pipeline's: give its own key threads")
     .optional()
     .describe(
       "what computes a model of path, as in a recipe, and reward models where it is local: device, dtype, limits; local, on the CPU, if absent",

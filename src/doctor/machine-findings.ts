@@ -47,22 +47,19 @@ export function memoryFindings(estimate: number, machine: number, isHere: boolea
   ];
 }
 
-/** `memories`: of the GPUs that may compute it, as far as drivers say it; that one is taken which has most. */
+/** `memories`: of the GPUs that may compute it, as far as drivers say it, that one first which is taken. */
 export function deviceMemoryFindings({ bytes, parts }: DeviceMemoryNeed, memories: readonly DeviceMemory[]): Finding[] {
-  const largest = memories.reduce<DeviceMemory | undefined>(
-    (most, one) => (most === undefined || one.bytes > most.bytes ? one : most),
-    undefined,
-  );
-  if (largest === undefined) return [];
-  const free = largest.freeBytes ?? largest.bytes;
+  const [taken] = memories;
+  if (taken === undefined) return [];
+  const free = taken.freeBytes ?? taken.bytes;
   if (bytes <= MEMORY_WARNING * free) return [];
   const most = parts.slice(0, 3).map((part) => `${part.what} ${gib(part.bytes)}`);
-  const now = free < largest.bytes ? `, of which ${gib(free)} are free now` : "";
+  const now = free < taken.bytes ? `, of which ${gib(free)} are free now` : "";
   return [
     {
-      severity: bytes > largest.bytes ? "error" : "warning",
+      severity: bytes > taken.bytes ? "error" : "warning",
       id: "device-memory",
-      measured: `about ${gib(bytes)} at the peak (${most.join(", ")}, …), ${largest.name} has ${gib(largest.bytes)}${now}`,
+      measured: `about ${gib(bytes)} at the peak (${most.join(", ")}, …), ${taken.name} has ${gib(taken.bytes)}${now}`,
       why: "a run on a GPU without memory ends with an error",
       advice:
         "lower engine.microBatchTokens or engine.cacheMib, set engine.gradientCheckpointing, or train an adapter (model.lora, quantization nf4)",

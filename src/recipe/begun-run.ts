@@ -8,6 +8,7 @@
  */
 
 import { defaultThreads } from "../compute/compute.ts";
+import type { DeviceKind } from "../compute/device.ts";
 import { devices } from "../compute/devices.ts";
 import { DEFAULT_DEVICE } from "../compute/node-devices.ts";
 import { engines } from "../engine/open.ts";
@@ -21,17 +22,26 @@ export interface OpenedRun {
   readonly recipe: Recipe;
 }
 
+/** What is resumed. */
+interface Resumption {
+  readonly resume: boolean;
+  /** The recipe that the run began with. */
+  readonly recorded: unknown;
+  /** As of `pinDevice`. */
+  readonly asksForDevice?: boolean;
+}
+
 /**
- * Begins a run in a directory, or with `resume` goes on with the one that is there, `recorded` the recipe that it began with.
+ * Begins a run in a directory, or with `resume` goes on with the one that is there.
  *
  * @throws AhaError
  */
 export async function openRunDirectory(
   path: string,
   given: Recipe,
-  { resume, recorded }: { readonly resume: boolean; readonly recorded: unknown },
+  { resume, recorded, asksForDevice }: Resumption,
 ): Promise<OpenedRun> {
-  const recipe = await pinDevice(pinThreads(given, recorded), recorded);
+  const recipe = await pinDevice(pinThreads(given, recorded), recorded, asksForDevice);
   const about = { device: deviceOf(recipe) };
   const run = resume
     ? await RunDirectory.resume(path, withDevice(recipe, deviceIn(recorded)), about)
@@ -40,16 +50,22 @@ export async function openRunDirectory(
 }
 
 /**
- * The recipe with the device that it is computed on: what it says, else what the run that is to be resumed was begun on
- * (`recorded`, its recipe). A name that stands for several devices becomes that of the one which is there.
+ * The recipe with the device that it is computed on. A run that is resumed (`recorded`, its recipe) goes on where it was begun,
+ * unless another device is asked for: `asksForDevice` says whether the recipe's is, and if absent a device by its name is,
+ * and one that stands for several is not. Such a name becomes that of the device which is there.
  *
  * @throws AhaError where none is there
  */
-export async function pinDevice(recipe: Recipe, recorded?: unknown): Promise<Recipe> {
+export async function pinDevice(recipe: Recipe, recorded?: unknown, asksForDevice?: boolean): Promise<Recipe> {
   const { device, threads } = recipe.engine;
-  const kind = typeof device === "string" ? devices.find(device) : undefined;
-  if (recorded !== undefined && (device === undefined || kind?.resolve)) return withDevice(recipe, deviceIn(recorded));
-  return kind?.resolve ? withDevice(recipe, await kind.resolve({ threads: threads ?? defaultThreads() })) : recipe;
+  const isAskedFor = device !== undefined && (asksForDevice ?? kindOf(device)?.resolve === undefined);
+  const chosen = recorded === undefined || isAskedFor ? device : deviceIn(recorded);
+  const resolve = kindOf(chosen)?.resolve;
+  return withDevice(recipe, resolve ? await resolve({ threads: threads ?? defaultThreads() }) : chosen);
+}
+
+function kindOf(device: unknown): DeviceKind | undefined {
+  return typeof device === "string" ? devices.find(device) : undefined;
 }
 
 /** Name of the device that a recipe is computed on in this process; undefined where an engine computes elsewhere. */
@@ -58,7 +74,7 @@ export function deviceOf({ engine }: Recipe): string | undefined {
   return kind.deviceOf && (kind.deviceOf(engine) ?? DEFAULT_DEVICE);
 }
 
-function withDevice(recipe: Recipe, device: string | undefined): Recipe {
+function withDevice(recipe: Recipe, device: unknown): Recipe {
   const { device: _, ...engine } = recipe.engine;
   return { ...recipe, engine: device === undefined ? engine : { ...engine, device } };
 }

@@ -1,6 +1,6 @@
 /** A run whose device is lost: what the error says is what goes on with it, there or on the processors. */
 
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -61,10 +61,10 @@ const SETS = QUICK.flatMap((override) => ["--set", override]);
 const metricsOf = (path: string) => readFileSync(join(path, "metrics.jsonl"), "utf8");
 
 /** A run that is lost behind its first checkpoint, and the commands that its error names. */
-async function lostRun(name: string) {
+async function lostRun(name: string, recipe = SMOKE_RECIPE) {
   const out = join(root, name);
   isLost = () => existsSync(join(out, "checkpoints", "cold-start-000002"));
-  const { code, stderr } = await aha("run", SMOKE_RECIPE, ...SETS, "--device", "brittle", "--out", out, "--quiet");
+  const { code, stderr } = await aha("run", recipe, ...SETS, "--device", "brittle", "--out", out, "--quiet");
   isLost = () => false;
   expect(code).toBe(1);
   expect(stderr).toContain("The device was lost");
@@ -100,6 +100,19 @@ describe("a run whose device is lost", () => {
 
   it("goes on on its own device where none is named", async () => {
     const { out, here } = await lostRun("unnamed");
+    const place = here.indexOf("--device");
+    expect((await aha(...here.filter((_, i) => i !== place && i !== place + 1))).code).toBe(0);
+    expect(readRun(out).events.find(({ event }) => event === "resumed")).toMatchObject({
+      device: "brittle",
+      warnings: [],
+    });
+  });
+
+  it("goes on on its own device where another one stands in the recipe's file, and nobody asks for it", async () => {
+    const recipe = join(root, "on-the-cpu.yaml");
+    const text = readFileSync(SMOKE_RECIPE, "utf8");
+    writeFileSync(recipe, text.replace("engine:\n", "engine:\n  device: cpu\n"));
+    const { out, here } = await lostRun("in-the-file", recipe);
     const place = here.indexOf("--device");
     expect((await aha(...here.filter((_, i) => i !== place && i !== place + 1))).code).toBe(0);
     expect(readRun(out).events.find(({ event }) => event === "resumed")).toMatchObject({

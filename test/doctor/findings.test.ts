@@ -254,6 +254,9 @@ describe("the memory of a GPU", () => {
     expect(found(141e9 * 1.1, bytes / 2)).toEqual(["warning device-memory"]);
     expect(found(80e9)).toEqual(["error device-memory"]);
     expect(deviceMemoryFindings({ bytes, ...rest }, [])).toEqual([]);
+    // The one that comes first is computed on, whatever the others have.
+    const two = [80e9, 141e9 * 1.1].map((memory, i) => ({ name: `GPU ${i}`, bytes: memory }));
+    expect(names(deviceMemoryFindings({ bytes, ...rest }, two))).toEqual(["error device-memory"]);
   });
 
   it("is a part of the diagnosis where the recipe names a GPU", async () => {

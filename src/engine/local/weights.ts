@@ -307,16 +307,18 @@ export class OptimizerState {
    * @throws EngineError where there is no gradient.
    */
   async step(params: AdamParams): Promise<StepOutcome> {
-    return this.#update((await this.#takeNorm([])).norm, params);
+    const lossIsFinite = this.#takeLoss();
+    return this.#update((await this.#takeNorm([])).norm, { ...params, lossIsFinite });
   }
 
   /** The same after a pass whose results were not read yet: they come with the norm, in the one transfer of a step. */
   async stepAfter<T extends WithLoss>(pass: PendingResults<T>, params: AdamParams): Promise<T & StepOutcome> {
+    const before = this.#takeLoss();
     try {
       const { norm, others } = await this.#takeNorm(pass.tensors);
       const results = pass.from(others);
-      this.#noteLoss(results);
-      return { ...results, ...(await this.#update(norm, params)) };
+      const lossIsFinite = before && Number.isFinite(results.loss);
+      return { ...results, ...(await this.#update(norm, { ...params, lossIsFinite })) };
     } finally {
       pass.dispose();
     }
@@ -324,6 +326,13 @@ export class OptimizerState {
 
   #noteLoss({ loss }: WithLoss): void {
     this.#lossIsFinite &&= Number.isFinite(loss);
+  }
+
+  /** Whether the loss of every pass since the last step was finite. The next step begins anew, also where this one fails. */
+  #takeLoss(): boolean {
+    const lossIsFinite = this.#lossIsFinite;
+    this.#lossIsFinite = true;
+    return lossIsFinite;
   }
 
   /** The norm of the gradient, which is used up, and the numbers of `others`. */
@@ -338,9 +347,10 @@ export class OptimizerState {
   }
 
   /** The step on a gradient of this norm, as it was computed. */
-  async #update(norm: number, params: AdamParams): Promise<StepOutcome> {
-    const lossIsFinite = this.#lossIsFinite;
-    this.#lossIsFinite = true;
+  async #update(
+    norm: number,
+    { lossIsFinite, ...params }: AdamParams & { readonly lossIsFinite: boolean },
+  ): Promise<StepOutcome> {
     const { kernels } = this.#device;
     const scale = this.lossScale?.value ?? 1;
     const scaled = this.lossScale && { lossScale: scale };
