@@ -36,7 +36,7 @@ import {
   type TakenRequest,
   writeKept,
 } from "./kept-files.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, RequestFailure } from "./refusal.ts";
 
 /** A request as it was found. */
 export interface KeptRequest {
@@ -82,6 +82,8 @@ export class Journal {
   readonly #uncovered = new Map<string, Map<number, Kept>>();
   /** By model: the end of what is being written. */
   readonly #writing = new Map<string, Promise<void>>();
+  /** By session: bytes of its custom losses, by their numbers. */
+  readonly #losses = new Map<string, Map<number, number>>();
   #bytes = 0;
 
   private constructor(root: string, base: string, mostBytes: number, unlock: () => void) {
@@ -106,7 +108,7 @@ export class Journal {
     return new Journal(root, base, mostBytes, lockRun(root));
   }
 
-  /** Bytes of requests and results. */
+  /** Bytes of requests, results and custom losses. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -159,6 +161,8 @@ export class Journal {
       this.#kept.delete(key);
       if (kept.record.turn) this.forgetModel(kept.record.turn.model);
     }
+    for (const bytes of this.#losses.get(id)?.values() ?? []) this.#bytes -= bytes;
+    this.#losses.delete(id);
     // Renamed first: a server that is killed in between finds no half of a session.
     const gone = join(this.#root, `${TEMPORARY_PREFIX}${id}`);
     await rename(join(this.#root, id), gone).catch(ignoreMissing);
@@ -170,8 +174,17 @@ export class Journal {
     await writeKept(this.#root, join(session, "sampling", `${sampling.number}.json`), [JSON.stringify(sampling)]);
   }
 
+  /** Throws RequestFailure where the journal is full. */
   async keepLoss(session: string, number: number, text: string): Promise<void> {
     if (!this.#sessions.has(session)) return;
+    const bytes = Buffer.byteLength(text);
+    if (this.#bytes + bytes > this.#mostBytes) {
+      throw new RequestFailure(
+        `The server keeps ${this.#bytes} bytes of requests, results and custom losses already; this loss has ${bytes} more.`,
+        "server",
+      );
+    }
+    this.#countLoss(session, number, bytes);
     mkdirSync(join(this.#root, session, "losses"), { recursive: true });
     await writeKept(this.#root, join(session, "losses", `${number}.json`), [text]);
   }
@@ -276,6 +289,12 @@ export class Journal {
     this.#uncovered.delete(model);
   }
 
+  #countLoss(session: string, number: number, bytes: number): void {
+    const losses = this.#losses.get(session) ?? new Map<number, number>();
+    this.#bytes += bytes - (losses.get(number) ?? 0);
+    this.#losses.set(session, losses.set(number, bytes));
+  }
+
   /** Lets another server have it. */
   close(): void {
     this.#unlock();
@@ -314,7 +333,9 @@ export class Journal {
   async #readLosses(session: string): Promise<{ number: number; text: string }[]> {
     const names = (await namesIn(join(this.#root, session, "losses"))).filter((name) => /^\d+\.json$/.test(name));
     const texts = await Promise.all(names.map((name) => readFile(join(this.#root, session, "losses", name), "utf8")));
-    return names.map((name, i) => ({ number: Number.parseInt(name, 10), text: texts[i]! }));
+    const losses = names.map((name, i) => ({ number: Number.parseInt(name, 10), text: texts[i]! }));
+    for (const { number, text } of losses) this.#countLoss(session, number, Buffer.byteLength(text));
+    return losses;
   }
 
   async #readRequests(session: string): Promise<KeptRequest[]> {
