@@ -26,10 +26,10 @@ import { type PositionColumns, scoredPositions } from "./training-data.ts";
 /** Losses that are the engine's own here. */
 const CROSS_ENTROPY = "cross_entropy";
 /** A loss that the client has uploaded. */
-const CUSTOM = "custom";
+export const CUSTOM_LOSS = "custom";
 
 /** The names of the losses, for messages. */
-const KNOWN = [CROSS_ENTROPY, ...Object.keys(TOKEN_LOSSES), CUSTOM].join(", ");
+const KNOWN = [CROSS_ENTROPY, ...Object.keys(TOKEN_LOSSES), CUSTOM_LOSS].join(", ");
 
 /** No ratio is above it: for a loss that has no bound. */
 const NO_BOUND = 1e30;
@@ -51,7 +51,7 @@ export async function forwardBackward(
   const config = configOf(request);
   if (lossFn === AHA_LOSS) return outputOf(await ahaPass(policy, data, config, forwardOnly, reach.scorers));
   if (lossFn === CROSS_ENTROPY) return outputOf(plain(await crossEntropy(policy, data, config, forwardOnly)));
-  if (lossFn === CUSTOM) return outputOf(await customPass(policy, request, config, reach, signal));
+  if (lossFn === CUSTOM_LOSS) return outputOf(await customPass(policy, request, config, reach, signal));
   const loss = TOKEN_LOSSES[lossFn];
   if (loss === undefined) {
     throw new RequestFailure(`This server has no loss ${JSON.stringify(lossFn.slice(0, 100))}; known: ${KNOWN}.`);

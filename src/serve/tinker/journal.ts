@@ -7,6 +7,7 @@
  *     <session>/losses/<n>.json          a custom loss, as it was uploaded
  *     <session>/models/<n>/              a model, and its state after some request (`kept-models.ts`)
  *     <session>/requests/<id>            a request: a line of JSON about it, then its body as it came
+ *     <session>/begun/<key>              how often a request of a client's own computation was begun, while it is under way
  *     <session>/results/<id>             what it came to: the line once more, then the result
  *
  * Every file appears whole or not at all. Requests and results are not flushed to the disk one by one: what was written
@@ -37,6 +38,7 @@ import {
   writeKept,
 } from "./kept-files.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
+import { UnderWay } from "./under-way.ts";
 
 /** A request as it was found. */
 export interface KeptRequest {
@@ -84,10 +86,12 @@ export class Journal {
   readonly #writing = new Map<string, Promise<void>>();
   /** By session: bytes of its custom losses, by their numbers. */
   readonly #losses = new Map<string, Map<number, number>>();
+  readonly #underWay: UnderWay;
   #bytes = 0;
 
   private constructor(root: string, base: string, mostBytes: number, unlock: () => void) {
     this.#root = root;
+    this.#underWay = new UnderWay(root);
     this.#base = base;
     this.#mostBytes = mostBytes;
     this.#unlock = unlock;
@@ -256,6 +260,14 @@ export class Journal {
     await this.#writeResult(record, "gone");
   }
 
+  /**
+   * Carries out `work` of a request whose computation its client has made up (`under-way.ts`). Throws RequestFailure, and
+   * begins nothing, where servers have ended meanwhile twice.
+   */
+  async whileUnderWay<T>(session: string, key: string, work: () => Promise<T>): Promise<T> {
+    return this.#sessions.has(session) ? this.#underWay.during(join(session, "begun"), key, work) : work();
+  }
+
   /** Waits until what the model's request of this number came to has been written. */
   async told(model: string, number: number): Promise<void> {
     await this.#uncovered.get(model)?.get(number)?.told;
@@ -295,8 +307,9 @@ export class Journal {
     this.#losses.set(session, losses.set(number, bytes));
   }
 
-  /** Lets another server have it. */
+  /** Lets another server have it. What is under way was stopped, and did not end this one. */
   close(): void {
+    this.#underWay.close();
     this.#unlock();
   }
 

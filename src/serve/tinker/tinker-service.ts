@@ -14,7 +14,7 @@ import { loraOf, weightsInfo } from "./adapter-form.ts";
 import { CheckpointStore, type ModelDescription } from "./checkpoint-store.ts";
 import type { ClientSessions } from "./client-sessions.ts";
 import { readTracedLoss } from "./custom-loss/traced-graph.ts";
-import { forwardBackward } from "./forward-backward.ts";
+import { CUSTOM_LOSS, forwardBackward } from "./forward-backward.ts";
 import type { FutureResult } from "./future-result.ts";
 import { Futures } from "./futures.ts";
 import type { Journal, KeptSession } from "./journal.ts";
@@ -207,7 +207,9 @@ export class TinkerService {
           `The request has ${request.data.length} data; send at most ${this.limits.mostData} at once.`,
         );
       }
-      return forwardBackward(policy, request, reachOf(this.#models, model.sessionId), signal);
+      const work = () => forwardBackward(policy, request, reachOf(this.#models, model.sessionId), signal);
+      if (request.lossFn !== CUSTOM_LOSS) return work();
+      return this.#journal.whileUnderWay(model.sessionId, `${model.id} ${seqId}`, work);
     });
   }
 

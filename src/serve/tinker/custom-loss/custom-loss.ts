@@ -14,8 +14,8 @@ import {
   TorchDType,
   TorchPlace,
 } from "./python-values.ts";
+import { SharedLoop } from "./shared-loop.ts";
 import type { TracedInput, TracedLoss, TracedValue } from "./traced-graph.ts";
-import { Turns } from "./turns.ts";
 
 /** What a loss came to, of all data. */
 export interface CustomLossResult {
@@ -39,7 +39,7 @@ export async function evaluateCustomLoss(
   wantsGradient: boolean,
   { signal, budget = new RequestBudget() }: { readonly signal?: AbortSignal; readonly budget?: RequestBudget } = {},
 ): Promise<CustomLossResult> {
-  const { pause } = new Turns(signal);
+  const { pause } = new SharedLoop(signal);
   let total = 0;
   const slopes: Float32Array[] = [];
   const sums = new Map<string, number>([...loss.metrics.keys()].map((key) => [key, 0]));

@@ -3,7 +3,7 @@
 /** How long it occupies the event loop before others get their turn. */
 const TURN_MS = 20;
 
-export class Turns {
+export class SharedLoop {
   readonly #signal: AbortSignal | undefined;
   #since = performance.now();
 
