@@ -70,6 +70,23 @@ describe("a custom loss", () => {
     expect((await post("session_heartbeat", { session_id })).status).toBe(200);
   });
 
+  it("has its place from the moment on when it is kept, and counts among what the server keeps", async () => {
+    const { post, result, session_id } = await startAsked({ mostCustomLosses: 1 });
+    const sent = await Promise.all([0, 1].map((number) => post("create_custom_loss", upload(session_id, number))));
+    const answers = await Promise.all(sent.map(result));
+    expect(answers.map(({ error }) => error ?? "")).toEqual(["", expect.stringMatching(/has 1 custom losses/)]);
+    const other = await startAsked({ mostJournalBytes: 2 * upload(session_id, 0).length + 1000 });
+    expect(await other.result(await other.post("create_custom_loss", upload(other.session_id, 0)))).toHaveProperty(
+      "loss_id",
+    );
+    const full = await other.result(await other.post("create_custom_loss", upload(other.session_id, 1)));
+    expect(full).toMatchObject({
+      category: "server",
+      error: expect.stringMatching(/keeps \d+ bytes .* losses already/),
+    });
+    expect([...other.defects]).toEqual([]);
+  });
+
   it("has limits: how many, how large, how deep; and fails for data that do not fit", async () => {
     const { post, result, newModel, session_id, policies, defects } = await startAsked({
       mostCustomLosses: 1,

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { evaluateCustomLoss } from "../../src/serve/tinker/custom-loss/custom-loss.ts";
+import { RequestBudget } from "../../src/serve/tinker/custom-loss/loss-array.ts";
 import { readTracedLoss } from "../../src/serve/tinker/custom-loss/traced-graph.ts";
 import { floatTensor, integerTensor, type WireDatum, type WireTensor } from "../../src/tinker/messages.ts";
 
@@ -123,6 +124,11 @@ function uploadOf(
   ],
 ) {
   return JSON.stringify({ name: "own", inputs, graph: { format: 1, nodes } });
+}
+
+function cancelled() {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort(new Error("Nobody wants it.")) };
 }
 
 const INPUTS = [input("logprobs"), input("weights")];
@@ -304,8 +310,100 @@ describe("a loss fails, by datum and node,", () => {
       [1, 2],
       /elements for one datum/,
     ],
+    [
+      "that would fill memory with arrays of nothing",
+      [
+        call("none", "operator.getitem", ref("logprobs"), { slice: [0, 0, null] }),
+        call("rows", "reshape", ref("none"), 4096, 0),
+        ...Array.from({ length: 40 }, (_, i) => call(`x${i}`, "unbind", ref("rows"))),
+        output(ref("total")),
+      ],
+      [1, 2],
+      /"x\d+" \(the method unbind\) makes arrays of more than \d+ elements for one datum/,
+    ],
+    [
+      "that would take long over rows of nothing",
+      [
+        call("x", "new_zeros", ref("logprobs"), 1e5, 1),
+        call("none", "new_zeros", ref("logprobs"), 1e5, 0),
+        call("y", "torch.cat", [ref("x"), ...new Array(200).fill(ref("none"))], 1),
+        output(ref("total")),
+      ],
+      [1, 2],
+      /elements for one datum/,
+    ],
+    [
+      "that picks nothing of a huge nothing",
+      [
+        call("none", "new_zeros", ref("logprobs"), 1e9, 0),
+        call("at", "torch.arange", 0),
+        call("y", "operator.getitem", ref("none"), { tuple: [{ slice: [null, null, null] }, ref("at")] }),
+        output(ref("total")),
+      ],
+      [1, 2],
+      /elements for one datum/,
+    ],
+    [
+      "that takes bits of many numbers",
+      [call("x", "torch.arange", 2_000_000), call("y", "operator.and_", ref("x"), 1), output(ref("total"))],
+      [1, 2],
+      /operator\.and_\) makes arrays of more than/,
+    ],
+    [
+      "with steps that are not whole, in whole numbers",
+      [{ ...call("x", "torch.arange", 0, 1, 0.5), kwargs: { dtype: { dtype: "int64" } } }, output(ref("total"))],
+      [1, 2],
+      /takes a whole start and a whole step for int64, not 0 and 0\.5/,
+    ],
+    [
+      "with a fraction among whole numbers",
+      [call("x", "torch.arange", 3), call("y", "operator.pow", ref("x"), -1), output(ref("total"))],
+      [1, 2],
+      /divides a whole number by zero/,
+    ],
+    [
+      "with a fraction as a whole number",
+      [call("x", "torch.arange", 2, 4), call("y", "operator.pow", ref("x"), -1), output(ref("total"))],
+      [1, 2],
+      /comes to 0\.5, which int64 does not have/,
+    ],
+    [
+      "with infinity as a whole number",
+      [
+        { ...call("x", "new_full", ref("logprobs"), [2], { float: "inf" }), kwargs: { dtype: { dtype: "int64" } } },
+        call("y", "operator.and_", ref("x"), 1),
+        output(ref("total")),
+      ],
+      [1, 2],
+      /comes to Infinity, which int64 does not have/,
+    ],
+    [
+      "with an int that is too large",
+      [call("n", "numel", ref("logprobs")), call("x", "operator.pow", ref("n"), 2000), output(ref("total"))],
+      [1, 2],
+      /comes to Infinity, not to a whole number/,
+    ],
   ])("%s", async (_, nodes, weights, message) => {
     await expect(evaluate([SUM, ...nodes], weights)).rejects.toThrow(message);
+  });
+
+  it("whose data take more than one request may", async () => {
+    const loss = readTracedLoss(uploadOf([...INPUTS, SUM, output(ref("total"))]));
+    const data = Array.from({ length: 10 }, () => datumOf({ weights: [1] }));
+    const logprobs = data.map(() => Float32Array.of(-1));
+    await evaluateCustomLoss(loss, data, logprobs, true);
+    const asked = evaluateCustomLoss(loss, data, logprobs, true, { budget: new RequestBudget(1000) });
+    await expect(asked).rejects.toThrow(/Datum [1-9]: .*send fewer data at once/);
+  });
+
+  it("between two nodes, where it is cancelled: others had their turn", async () => {
+    const nodes = Array.from({ length: 200 }, (_, i) => call(`x${i}`, "exp", ref("zeros")));
+    const zeros = call("zeros", "new_zeros", ref("logprobs"), 50_000);
+    const loss = readTracedLoss(uploadOf([...INPUTS, zeros, ...nodes, SUM, output(ref("total"))]));
+    const { signal, abort } = cancelled();
+    const asked = evaluateCustomLoss(loss, [datumOf({ weights: [1] })], [Float32Array.of(-1)], true, { signal });
+    setImmediate(abort);
+    await expect(asked).rejects.toThrow("Nobody wants it.");
   });
 
   it("whose input is missing", async () => {

@@ -222,21 +222,42 @@ describe("custom losses", () => {
     readonly upload: string;
   }[];
 
+  const asking = (wire: Wire) => async (path: string, body: string | Uint8Array<ArrayBuffer>) => {
+    const type = typeof body === "string" ? "application/json" : "application/x-protobuf";
+    const answer = await wire({ method: "POST", path: `/api/v1/${path}`, headers: { "content-type": type }, body });
+    return new TextDecoder().decode(answer.body);
+  };
+  const resultOf = async (post: ReturnType<typeof asking>, path: string, body: string | Uint8Array<ArrayBuffer>) => {
+    const { request_id } = JSON.parse(await post(path, body));
+    for (;;) {
+      const text = await post("retrieve_future", JSON.stringify({ request_id }));
+      if (!text.includes('"try_again"')) return text;
+    }
+  };
+  const passOf = (modelId: string, lossId: string, seqId: number, weight: number) =>
+    FORWARD_BACKWARD_REQUEST.encode({
+      ...{
+        modelId,
+        seqId,
+        lossFn: "custom",
+        lossFnConfigV2: new Map([["loss_id", { text: lossId, number: undefined }]]),
+      },
+      data: [
+        {
+          modelInput: [{ encodedText: { tokens: bytesOf(Int32Array.of(3, 4)) }, image: undefined, dmel: undefined }],
+          lossFnInputs: new Map([
+            ["target_tokens", integerTensor(Int32Array.of(4, 5))],
+            ["weights", floatTensor(Float32Array.of(weight, 1))],
+          ]),
+          modelInputSpans: [],
+          lossFnInputSpans: [],
+        },
+      ],
+    });
+
   it("are there after a kill, for passes that are carried out again and for new ones", async () => {
     const directory = newDirectory();
     const first = await start(directory, { busyPerSave: 1e9 });
-    const asking = (wire: Wire) => async (path: string, body: string | Uint8Array<ArrayBuffer>) => {
-      const type = typeof body === "string" ? "application/json" : "application/x-protobuf";
-      const answer = await wire({ method: "POST", path: `/api/v1/${path}`, headers: { "content-type": type }, body });
-      return new TextDecoder().decode(answer.body);
-    };
-    const resultOf = async (post: ReturnType<typeof asking>, path: string, body: string | Uint8Array<ArrayBuffer>) => {
-      const { request_id } = JSON.parse(await post(path, body));
-      for (;;) {
-        const text = await post("retrieve_future", JSON.stringify({ request_id }));
-        if (!text.includes('"try_again"')) return text;
-      }
-    };
     const post = asking(first.wire);
     const { session_id } = JSON.parse(await post("create_session", "{}"));
     const create = { session_id, model_seq_id: 0, base_model: "tiny", lora_config: { rank: 2 } };
@@ -244,26 +265,7 @@ describe("custom losses", () => {
     const { upload } = golden.find(({ name }) => name === "neg_ll")!;
     const body = `{"session_id":"${session_id}","custom_loss_seq_id":0,${upload.slice(1)}`;
     const { loss_id } = JSON.parse(await resultOf(post, "create_custom_loss", body));
-    const pass = (seqId: number, weight: number) =>
-      FORWARD_BACKWARD_REQUEST.encode({
-        ...{
-          modelId: model_id,
-          seqId,
-          lossFn: "custom",
-          lossFnConfigV2: new Map([["loss_id", { text: loss_id as string, number: undefined }]]),
-        },
-        data: [
-          {
-            modelInput: [{ encodedText: { tokens: bytesOf(Int32Array.of(3, 4)) }, image: undefined, dmel: undefined }],
-            lossFnInputs: new Map([
-              ["target_tokens", integerTensor(Int32Array.of(4, 5))],
-              ["weights", floatTensor(Float32Array.of(weight, 1))],
-            ]),
-            modelInputSpans: [],
-            lossFnInputSpans: [],
-          },
-        ],
-      });
+    const pass = (seqId: number, weight: number) => passOf(model_id, loss_id, seqId, weight);
     await resultOf(post, "forward_backward", pass(1, 2));
     const second = await start(killed(directory), { busyPerSave: 1e9 });
     const again = asking(second.wire);
@@ -273,6 +275,52 @@ describe("custom losses", () => {
     expect(second.defects).toEqual([]);
     await first.routes.close();
     await second.routes.close();
+  });
+
+  it("fail where the server ended twice while a pass with one was under way, so that no pass ends every server", async () => {
+    const directory = newDirectory();
+    const first = await start(directory);
+    const post = asking(first.wire);
+    const { session_id } = JSON.parse(await post("create_session", "{}"));
+    const create = { session_id, model_seq_id: 0, base_model: "tiny", lora_config: { rank: 2 } };
+    const { model_id } = JSON.parse(await resultOf(post, "create_model", JSON.stringify(create)));
+    // It is evaluated for as long as some kills take.
+    const node = (name: string, target: string, ...args: unknown[]) => ({ op: "call_method", name, target, args });
+    const long = {
+      ...{ session_id, custom_loss_seq_id: 0, name: "long", inputs: [{ name: "logprobs", rank: 1 }] },
+      graph: {
+        nodes: [
+          { op: "placeholder", name: "logprobs", target: "logprobs" },
+          node("zeros", "new_zeros", { ref: "logprobs" }, 50_000),
+          ...Array.from({ length: 300 }, (_, i) => node(`x${i}`, "exp", { ref: "zeros" })),
+          node("total", "sum", { ref: "logprobs" }),
+          { op: "output", name: "output", target: "output", args: [{ tuple: [{ ref: "total" }, { dict: {} }] }] },
+        ],
+      },
+    };
+    const { loss_id } = JSON.parse(await resultOf(post, "create_custom_loss", JSON.stringify(long)));
+    const begun = (of: string) => join(of, "sessions", session_id, "begun");
+    const isBegun = (of: string) => existsSync(begun(of)) && readdirSync(begun(of)).length > 0;
+    const body = passOf(model_id, loss_id, 1, 1);
+    const { request_id } = JSON.parse(await post("forward_backward", body));
+    while (!isBegun(directory)) await ticks(1);
+    const places = [killed(directory)];
+    // One that is stopped, not killed, is none that has ended meanwhile.
+    await first.routes.close();
+    const count = (of: string) => readdirSync(begun(of)).map((name) => readFileSync(join(begun(of), name), "utf8"));
+    expect(count(directory)).toEqual(["0"]);
+    const second = await start(places[0]!);
+    while (count(places[0]!)[0] !== "2") await ticks(1);
+    places.push(killed(places[0]!));
+    await second.routes.close();
+    const third = await start(places[1]!);
+    const again = asking(third.wire);
+    expect(JSON.parse(await again("forward_backward", body)).request_id).toBe(request_id);
+    expect(await resultOf(again, "forward_backward", body)).toMatch(/ended 2 times while this request was under way/);
+    expect(await resultOf(again, "forward_backward", passOf(model_id, loss_id, 2, 1))).not.toContain("error");
+    expect(isBegun(places[1]!)).toBe(false);
+    expect([first, second, third].flatMap(({ defects }) => defects)).toEqual([]);
+    await third.routes.close();
   });
 });
 

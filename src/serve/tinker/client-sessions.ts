@@ -32,6 +32,8 @@ interface ClientSession {
   readonly models: Set<string>;
   readonly targets: Set<string>;
   readonly losses: Map<string, TracedLoss>;
+  /** Losses that are being kept: their places are taken. */
+  readonly comingLosses: Set<string>;
   lastHeardAt: number;
 }
 
@@ -93,6 +95,7 @@ export class ClientSessions {
       models: new Set<string>(),
       targets: new Set<string>(),
       losses: new Map<string, TracedLoss>(),
+      comingLosses: new Set<string>(),
     };
     this.#sessions.set(id, { ...session, lastHeardAt: performance.now() });
   }
@@ -140,14 +143,24 @@ export class ClientSessions {
     this.targets.set(target.id, target);
   }
 
-  /** Throws RequestFailure where the session has as many losses as one may have, this one not counted. */
-  requireRoomForLoss(sessionId: string, id: string): void {
-    const { losses } = this.heard(sessionId);
-    if (losses.has(id) || losses.size < this.#limits.mostCustomLosses) return;
-    throw new RequestFailure(`The session has ${losses.size} custom losses, as many as one may have.`);
+  /** Adds a loss once `keep` has kept it. Throws RequestFailure where the session has as many losses as one may have. */
+  async addLoss(sessionId: string, id: string, loss: TracedLoss, keep: () => Promise<void>): Promise<void> {
+    const { losses, comingLosses } = this.heard(sessionId);
+    const others = losses.size + comingLosses.size;
+    if (!losses.has(id) && others >= this.#limits.mostCustomLosses) {
+      throw new RequestFailure(`The session has ${others} custom losses, as many as one may have.`);
+    }
+    comingLosses.add(id);
+    try {
+      await keep();
+      this.restoreLoss(sessionId, id, loss);
+    } finally {
+      comingLosses.delete(id);
+    }
   }
 
-  addLoss(sessionId: string, id: string, loss: TracedLoss): void {
+  /** Adds a loss that is kept already. */
+  restoreLoss(sessionId: string, id: string, loss: TracedLoss): void {
     this.heard(sessionId).losses.set(id, loss);
   }
 
@@ -193,6 +206,7 @@ export class ClientSessions {
 
   /** Releases what is open. The next server goes on with it. */
   async close(): Promise<void> {
-    for (const model of this.models.values()) await model.unload(false);
+    // All at once: of none a later request is begun after one that the server's end has cut.
+    await Promise.all([...this.models.values()].map((model) => model.unload(false)));
   }
 }

@@ -26,16 +26,17 @@ import { type PositionColumns, scoredPositions } from "./training-data.ts";
 /** Losses that are the engine's own here. */
 const CROSS_ENTROPY = "cross_entropy";
 /** A loss that the client has uploaded. */
-const CUSTOM = "custom";
+export const CUSTOM_LOSS = "custom";
 
 /** The names of the losses, for messages. */
-const KNOWN = [CROSS_ENTROPY, ...Object.keys(TOKEN_LOSSES), CUSTOM].join(", ");
+const KNOWN = [CROSS_ENTROPY, ...Object.keys(TOKEN_LOSSES), CUSTOM_LOSS].join(", ");
 
 /** No ratio is above it: for a loss that has no bound. */
 const NO_BOUND = 1e30;
 
 /**
- * Carries out a request, with what it may use of its session.
+ * Carries out a request, with what it may use of its session. Where the signal is aborted a client's own loss is evaluated no
+ * further, and the pass leaves no gradient.
  *
  * @throws RequestFailure, or EngineError, for data or a loss that make no sense.
  */
@@ -43,13 +44,14 @@ export async function forwardBackward(
   policy: Policy,
   request: WireForwardBackwardRequest,
   reach: PassReach,
+  signal?: AbortSignal,
 ): Promise<FutureResult> {
   const { data, lossFn, forwardOnly } = request;
   if (data.length === 0) throw new RequestFailure("The request has no data.");
   const config = configOf(request);
   if (lossFn === AHA_LOSS) return outputOf(await ahaPass(policy, data, config, forwardOnly, reach.scorers));
   if (lossFn === CROSS_ENTROPY) return outputOf(plain(await crossEntropy(policy, data, config, forwardOnly)));
-  if (lossFn === CUSTOM) return outputOf(await customPass(policy, data, config, forwardOnly, reach));
+  if (lossFn === CUSTOM_LOSS) return outputOf(await customPass(policy, request, config, reach, signal));
   const loss = TOKEN_LOSSES[lossFn];
   if (loss === undefined) {
     throw new RequestFailure(`This server has no loss ${JSON.stringify(lossFn.slice(0, 100))}; known: ${KNOWN}.`);
@@ -99,10 +101,10 @@ async function pullSlopes(policy: Policy, data: readonly Datum[], slopes: readon
 
 async function customPass(
   policy: Policy,
-  data: readonly WireDatum[],
+  { data, forwardOnly }: WireForwardBackwardRequest,
   config: ReadonlyMap<string, number | string>,
-  forwardOnly: boolean,
   reach: PassReach,
+  signal: AbortSignal | undefined,
 ): Promise<PassResult> {
   const { loss_id: id, ...others } = Object.fromEntries(config);
   if (typeof id !== "string" || Object.keys(others).length > 0) {
@@ -113,7 +115,7 @@ async function customPass(
   const loss = reach.loss(id);
   const rows = data.map((wire, i) => scoredPositions(wire, i).datum);
   const { logprobs } = await policy.score(rows, { temperature: 1 });
-  const result = await evaluateCustomLoss(loss, data, logprobs, !forwardOnly);
+  const result = await evaluateCustomLoss(loss, data, logprobs, !forwardOnly, { ...(signal && { signal }) });
   if (!forwardOnly) await pullSlopes(policy, rows, result.slopes);
   return { logprobs, loss: result.loss, metrics: result.metrics };
 }

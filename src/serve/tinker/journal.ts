@@ -7,6 +7,7 @@
  *     <session>/losses/<n>.json          a custom loss, as it was uploaded
  *     <session>/models/<n>/              a model, and its state after some request (`kept-models.ts`)
  *     <session>/requests/<id>            a request: a line of JSON about it, then its body as it came
+ *     <session>/begun/<key>              how often a request of a client's own computation was begun, while it is under way
  *     <session>/results/<id>             what it came to: the line once more, then the result
  *
  * Every file appears whole or not at all. Requests and results are not flushed to the disk one by one: what was written
@@ -36,7 +37,8 @@ import {
   type TakenRequest,
   writeKept,
 } from "./kept-files.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, RequestFailure } from "./refusal.ts";
+import { UnderWay } from "./under-way.ts";
 
 /** A request as it was found. */
 export interface KeptRequest {
@@ -82,10 +84,14 @@ export class Journal {
   readonly #uncovered = new Map<string, Map<number, Kept>>();
   /** By model: the end of what is being written. */
   readonly #writing = new Map<string, Promise<void>>();
+  /** By session: bytes of its custom losses, by their numbers. */
+  readonly #losses = new Map<string, Map<number, number>>();
+  readonly #underWay: UnderWay;
   #bytes = 0;
 
   private constructor(root: string, base: string, mostBytes: number, unlock: () => void) {
     this.#root = root;
+    this.#underWay = new UnderWay(root);
     this.#base = base;
     this.#mostBytes = mostBytes;
     this.#unlock = unlock;
@@ -106,7 +112,7 @@ export class Journal {
     return new Journal(root, base, mostBytes, lockRun(root));
   }
 
-  /** Bytes of requests and results. */
+  /** Bytes of requests, results and custom losses. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -159,6 +165,8 @@ export class Journal {
       this.#kept.delete(key);
       if (kept.record.turn) this.forgetModel(kept.record.turn.model);
     }
+    for (const bytes of this.#losses.get(id)?.values() ?? []) this.#bytes -= bytes;
+    this.#losses.delete(id);
     // Renamed first: a server that is killed in between finds no half of a session.
     const gone = join(this.#root, `${TEMPORARY_PREFIX}${id}`);
     await rename(join(this.#root, id), gone).catch(ignoreMissing);
@@ -170,8 +178,17 @@ export class Journal {
     await writeKept(this.#root, join(session, "sampling", `${sampling.number}.json`), [JSON.stringify(sampling)]);
   }
 
+  /** Throws RequestFailure where the journal is full. */
   async keepLoss(session: string, number: number, text: string): Promise<void> {
     if (!this.#sessions.has(session)) return;
+    const bytes = Buffer.byteLength(text);
+    if (this.#bytes + bytes > this.#mostBytes) {
+      throw new RequestFailure(
+        `The server keeps ${this.#bytes} bytes of requests, results and custom losses already; this loss has ${bytes} more.`,
+        "server",
+      );
+    }
+    this.#countLoss(session, number, bytes);
     mkdirSync(join(this.#root, session, "losses"), { recursive: true });
     await writeKept(this.#root, join(session, "losses", `${number}.json`), [text]);
   }
@@ -243,6 +260,14 @@ export class Journal {
     await this.#writeResult(record, "gone");
   }
 
+  /**
+   * Carries out `work` of a request whose computation its client has made up (`under-way.ts`). Throws RequestFailure, and
+   * begins nothing, where servers have ended meanwhile twice.
+   */
+  async whileUnderWay<T>(session: string, key: string, work: () => Promise<T>): Promise<T> {
+    return this.#sessions.has(session) ? this.#underWay.during(join(session, "begun"), key, work) : work();
+  }
+
   /** Waits until what the model's request of this number came to has been written. */
   async told(model: string, number: number): Promise<void> {
     await this.#uncovered.get(model)?.get(number)?.told;
@@ -276,8 +301,15 @@ export class Journal {
     this.#uncovered.delete(model);
   }
 
-  /** Lets another server have it. */
+  #countLoss(session: string, number: number, bytes: number): void {
+    const losses = this.#losses.get(session) ?? new Map<number, number>();
+    this.#bytes += bytes - (losses.get(number) ?? 0);
+    this.#losses.set(session, losses.set(number, bytes));
+  }
+
+  /** Lets another server have it. What is under way was stopped, and did not end this one. */
   close(): void {
+    this.#underWay.close();
     this.#unlock();
   }
 
@@ -314,7 +346,9 @@ export class Journal {
   async #readLosses(session: string): Promise<{ number: number; text: string }[]> {
     const names = (await namesIn(join(this.#root, session, "losses"))).filter((name) => /^\d+\.json$/.test(name));
     const texts = await Promise.all(names.map((name) => readFile(join(this.#root, session, "losses", name), "utf8")));
-    return names.map((name, i) => ({ number: Number.parseInt(name, 10), text: texts[i]! }));
+    const losses = names.map((name, i) => ({ number: Number.parseInt(name, 10), text: texts[i]! }));
+    for (const { number, text } of losses) this.#countLoss(session, number, Buffer.byteLength(text));
+    return losses;
   }
 
   async #readRequests(session: string): Promise<KeptRequest[]> {

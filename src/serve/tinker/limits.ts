@@ -17,7 +17,7 @@ export interface TinkerLimits {
   /** Requests whose results are not there yet. */
   readonly mostPending: number;
   readonly mostResultBytes: number;
-  /** Requests and results on the disk, for a server after this one. */
+  /** Requests, results and custom losses on the disk, for a server after this one. */
   readonly mostJournalBytes: number;
   /** How much of a model's time may pass for each second that saving its state takes. */
   readonly busyPerSave: number;

@@ -14,7 +14,7 @@ import { loraOf, weightsInfo } from "./adapter-form.ts";
 import { CheckpointStore, type ModelDescription } from "./checkpoint-store.ts";
 import type { ClientSessions } from "./client-sessions.ts";
 import { readTracedLoss } from "./custom-loss/traced-graph.ts";
-import { forwardBackward } from "./forward-backward.ts";
+import { CUSTOM_LOSS, forwardBackward } from "./forward-backward.ts";
 import type { FutureResult } from "./future-result.ts";
 import { Futures } from "./futures.ts";
 import type { Journal, KeptSession } from "./journal.ts";
@@ -169,7 +169,7 @@ export class TinkerService {
 
   #restoreLoss(session: string, number: number, text: string): void {
     try {
-      this.sessions.addLoss(session, lossId(session, number), readTracedLoss(text));
+      this.sessions.restoreLoss(session, lossId(session, number), readTracedLoss(text));
     } catch (error) {
       // A file that the end of the machine cut. Whoever needs the loss hears that it is not there.
       this.#onDefect(error);
@@ -200,14 +200,16 @@ export class TinkerService {
   /** Begins a pass, by its bytes. */
   async forwardBackward(modelId: string, seqId: number, bytes: Uint8Array): Promise<string> {
     const model = this.sessions.model(modelId);
-    return this.#training(model, "forward_backward", seqId, bytes, async (policy) => {
+    return this.#training(model, "forward_backward", seqId, bytes, async (policy, signal) => {
       const request = FORWARD_BACKWARD_REQUEST.decode(bytes);
       if (request.data.length > this.limits.mostData) {
         throw new RequestFailure(
           `The request has ${request.data.length} data; send at most ${this.limits.mostData} at once.`,
         );
       }
-      return forwardBackward(policy, request, reachOf(this.#models, model.sessionId));
+      const work = () => forwardBackward(policy, request, reachOf(this.#models, model.sessionId), signal);
+      if (request.lossFn !== CUSTOM_LOSS) return work();
+      return this.#journal.whileUnderWay(model.sessionId, `${model.id} ${seqId}`, work);
     });
   }
 
@@ -218,9 +220,7 @@ export class TinkerService {
     const id = lossId(session, number);
     return this.futures.begin({ key: `loss ${id}`, session, name: "create_custom_loss" }, text, async () => {
       const loss = readTracedLoss(text);
-      this.sessions.requireRoomForLoss(session, id);
-      await this.#journal.keepLoss(session, number, text);
-      this.sessions.addLoss(session, id, loss);
+      await this.sessions.addLoss(session, id, loss, () => this.#journal.keepLoss(session, number, text));
       return json({ type: "create_custom_loss", loss_id: id });
     });
   }
@@ -324,13 +324,14 @@ export class TinkerService {
     name: string,
     number: number,
     body: string | Uint8Array,
-    work: (policy: Policy) => Promise<FutureResult>,
+    work: (policy: Policy, signal: AbortSignal) => Promise<FutureResult>,
   ): Promise<string> {
     const turn = { model: model.id, number };
     const request = { key: `train ${model.id} ${number}`, session: model.sessionId, name, turn };
-    return this.futures.begin(request, body, () =>
-      name === "optim_step" ? model.stepInTurn(number, work) : model.inTurn(number, work),
-    );
+    return this.futures.begin(request, body, (signal) => {
+      const own = (policy: Policy) => work(policy, signal);
+      return name === "optim_step" ? model.stepInTurn(number, own) : model.inTurn(number, own);
+    });
   }
 
   async #trainingCheckpoint(text: string) {

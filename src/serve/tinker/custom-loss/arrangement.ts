@@ -132,7 +132,8 @@ export function concatenate(tape: Tape, arrays: readonly LossArray[], axis: numb
   if (at === 0 || all.values.length === 0) return inShape(tape, all, shape);
   // Where in the joined elements the rows of each array are.
   const outer = sizeOfShape(shape.slice(0, at));
-  tape.spend(all.values.length);
+  // Arrays without elements take their time in each row too.
+  tape.spend(all.values.length + outer * arrays.length);
   const places = new Int32Array(all.values.length);
   let to = 0;
   for (let row = 0; row < outer; row++) {
@@ -244,6 +245,7 @@ function merge(tape: Tape, x: LossArray, axis: number, mask: LossArray) {
   }
   const rest = x.shape.slice(axis + mask.shape.length);
   const array = inShape(tape, x, [...x.shape.slice(0, axis), mask.values.length, ...rest]);
+  tape.spend(mask.values.length);
   const places = [...mask.values.keys()].filter((i) => mask.values[i] !== 0);
   return { array, index: tape.constant("int64", [places.length], Float64Array.from(places)) };
 }
@@ -268,6 +270,8 @@ function atArrays(
       offsets[j]! += indexIn(values[j]!, x.shape[first + i]!) * strides[first + i]!;
     }
   });
+  // Even where nothing is picked there are the places around it.
+  tape.spend(sizeOfShape(before) + sizeOfShape(behind));
   const outer = placesOf(before, strides.slice(0, first));
   const inner = placesOf(behind, strides.slice(first + arrays.length));
   tape.spend(outer.length * offsets.length * inner.length);
@@ -304,7 +308,7 @@ function requireWhole(index: LossArray): void {
 function joined(tape: Tape, arrays: readonly LossArray[]): LossArray {
   if (arrays.length === 1) return arrays[0]!;
   const size = arrays.reduce((sum, own) => sum + own.values.length, 0);
-  tape.spend(size);
+  tape.spend(size + arrays.length);
   const values = new Float64Array(size);
   let place = 0;
   for (const own of arrays) {

@@ -3,7 +3,7 @@
 import { DTYPE, tensorNumbers, type WireDatum } from "../../../tinker/messages.ts";
 import { RequestFailure } from "../refusal.ts";
 import { CallArguments } from "./arguments.ts";
-import { LossArray, shapeText, Tape } from "./loss-array.ts";
+import { LossArray, RequestBudget, shapeText, Tape } from "./loss-array.ts";
 import {
   describeValue,
   type LossValue,
@@ -14,6 +14,7 @@ import {
   TorchDType,
   TorchPlace,
 } from "./python-values.ts";
+import { SharedLoop } from "./shared-loop.ts";
 import type { TracedInput, TracedLoss, TracedValue } from "./traced-graph.ts";
 
 /** What a loss came to, of all data. */
@@ -24,13 +25,11 @@ export interface CustomLossResult {
   readonly metrics: ReadonlyMap<string, number>;
 }
 
-/** How long evaluating occupies the event loop before others get their turn. */
-const TURN_MS = 20;
-
 /**
- * Evaluates a loss for each datum and adds up. `logprobs` has one number for each position of each datum.
+ * Evaluates a loss for each datum and adds up. `logprobs` has one number for each position of each datum. Between two nodes
+ * others get their turn, and the evaluation ends where the signal is aborted.
  *
- * @throws RequestFailure for inputs that are missing or of another rank, for a node that cannot be computed, and for a loss that
+ * @throws the signal's reason, and RequestFailure for inputs that are missing or of another rank, for a node that cannot be computed, and for a loss that
  * is no finite number, or not a scalar, or has slopes that are not finite.
  */
 export async function evaluateCustomLoss(
@@ -38,17 +37,16 @@ export async function evaluateCustomLoss(
   data: readonly WireDatum[],
   logprobs: readonly ArrayLike<number>[],
   wantsGradient: boolean,
+  { signal, budget = new RequestBudget() }: { readonly signal?: AbortSignal; readonly budget?: RequestBudget } = {},
 ): Promise<CustomLossResult> {
+  const { pause } = new SharedLoop(signal);
   let total = 0;
   const slopes: Float32Array[] = [];
   const sums = new Map<string, number>([...loss.metrics.keys()].map((key) => [key, 0]));
-  let since = performance.now();
   for (const [i, datum] of data.entries()) {
-    if (performance.now() - since > TURN_MS) {
-      await new Promise((resolve) => setImmediate(resolve));
-      since = performance.now();
-    }
-    const own = evaluateDatum(loss, datum, logprobs[i]!, `Datum ${i}`, wantsGradient);
+    await pause();
+    const one = { datum, logprobs: logprobs[i]!, what: `Datum ${i}` };
+    const own = await evaluateDatum(loss, one, wantsGradient, new Tape(budget), pause);
     total += own.loss;
     if (own.slopes) slopes.push(own.slopes);
     for (const [key, value] of own.metrics) sums.set(key, sums.get(key)! + value);
@@ -63,20 +61,27 @@ interface DatumResult {
   readonly metrics: ReadonlyMap<string, number>;
 }
 
-function evaluateDatum(
+interface EvaluatedDatum {
+  readonly datum: WireDatum;
+  readonly logprobs: ArrayLike<number>;
+  /** How messages call it. */
+  readonly what: string;
+}
+
+async function evaluateDatum(
   { name, inputs, calls, loss, metrics }: TracedLoss,
-  datum: WireDatum,
-  logprobs: ArrayLike<number>,
-  what: string,
+  { datum, logprobs, what }: EvaluatedDatum,
   wantsGradient: boolean,
-): DatumResult {
-  const tape = new Tape();
+  tape: Tape,
+  pause: () => Promise<void>,
+): Promise<DatumResult> {
   const variable = tape.variable([logprobs.length], Float64Array.from(logprobs));
   const values: LossValue[] = [variable, ...inputs.slice(1).map((input) => inputOf(tape, datum, input, what))];
   const refuse = (problem: string): never => {
     throw new RequestFailure(`${what}: the custom loss ${JSON.stringify(name)} ${problem}`);
   };
   for (const call of calls) {
+    await pause();
     const one = new Map([...call.one].map(([key, value]) => [key, evaluatedArgument(value, values)]));
     const rest = call.rest.map((value) => evaluatedArgument(value, values));
     try {
@@ -89,13 +94,12 @@ function evaluateDatum(
   const result = scalarLoss(values[loss]!, refuse);
   return {
     loss: result.values[0]!,
-    slopes: wantsGradient ? slopesOf(tape, result, variable, refuse) : undefined,
+    slopes: wantsGradient ? slopesOf(await tape.gradient(result, variable, pause), refuse) : undefined,
     metrics: new Map([...metrics].map(([key, node]) => [key, metricOf(values[node]!, key, refuse)])),
   };
 }
 
-function slopesOf(tape: Tape, loss: LossArray, logprobs: LossArray, refuse: (problem: string) => never): Float32Array {
-  const gradient = tape.gradient(loss, logprobs);
+function slopesOf(gradient: Float64Array | undefined, refuse: (problem: string) => never): Float32Array {
   if (gradient === undefined) return refuse("does not depend on logprobs, so it has no gradient.");
   const slopes = Float32Array.from(gradient);
   const bad = slopes.findIndex((slope) => !Number.isFinite(slope));

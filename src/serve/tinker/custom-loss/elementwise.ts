@@ -9,6 +9,7 @@ import {
   type LossArray,
   type LossDType,
   promoted,
+  sizeOfShape,
   type Tape,
 } from "./loss-array.ts";
 
@@ -121,6 +122,9 @@ export const ARITHMETIC: Readonly<Record<string, Binary>> = {
   },
 };
 
+/** How many times as long as a sum of two numbers one of bigints takes, or more. */
+const BIGINT_COST = 16;
+
 /** Bitwise on whole numbers, logical on bools. */
 export const BITWISE: Readonly<Record<string, (a: bigint, b: bigint) => bigint>> = {
   bitwise_and: (a, b) => a & b,
@@ -186,6 +190,7 @@ export function bitwise(tape: Tape, a: LossArray, b: LossArray, f: (a: bigint, b
   const dtype = promoted(a, b);
   if (dtypeKind(dtype) === dtypeKind("float32"))
     throw new RequestFailure(`takes bools or whole numbers, not ${dtype}.`);
+  tape.spend(BIGINT_COST * sizeOfShape(broadcastShape(a, b)));
   const { shape, values } = pairwise(tape, a, b, (x, y) => Number(f(BigInt(x), BigInt(y))));
   return tape.constant(dtype, shape, values);
 }

@@ -17,6 +17,15 @@ export type LossDType = (typeof LOSS_DTYPES)[number];
 /** Most elements of all arrays of one datum's evaluation, those that say where elements come from among them. */
 const MOST_ELEMENTS = 2 ** 24;
 
+/**
+ * Most elements of all data of one request: 4096 data of 2000 positions have room for 500 arrays each, and what takes this
+ * much is computed within minutes.
+ */
+const MOST_REQUEST_ELEMENTS = 2 ** 32;
+
+/** What an array takes beside its elements, in elements: its objects, its shape, and the way back through it. */
+const ARRAY_OVERHEAD = 64;
+
 /** Most dimensions of an array. */
 const MOST_DIMENSIONS = 8;
 
@@ -60,13 +69,35 @@ interface Step {
   readonly pullBack: PullBack;
 }
 
+/** What one request may take, of all its data. */
+export class RequestBudget {
+  #left: number;
+
+  constructor(elements = MOST_REQUEST_ELEMENTS) {
+    this.#left = elements;
+  }
+
+  /** Throws RequestFailure where the request takes more than there is for one. */
+  spend(elements: number): void {
+    this.#left -= elements;
+    if (this.#left >= 0) return;
+    throw new RequestFailure("needs more arrays than one request may have: send fewer data at once.");
+  }
+}
+
 /** One evaluation: what was computed, and how gradients go back through it. */
 export class Tape {
   readonly #steps: Step[] = [];
+  readonly #budget: RequestBudget;
   #left = MOST_ELEMENTS;
+
+  constructor(budget: RequestBudget) {
+    this.#budget = budget;
+  }
 
   /** An array that no gradient flows through. */
   constant(dtype: LossDType, shape: readonly number[], values: Float64Array): LossArray {
+    this.#take(dtype, values);
     return new LossArray(dtype, shape, values);
   }
 
@@ -83,18 +114,20 @@ export class Tape {
     inputs: readonly LossArray[],
     pullBack: PullBack,
   ): LossArray {
+    this.#take(dtype, values);
     const isTracked = dtypeKind(dtype) === FLOAT_KIND && inputs.some((input) => input.isTracked);
     const output = new LossArray(dtype, shape, values, { isTracked });
     if (isTracked) this.#steps.push({ output, inputs, pullBack });
     return output;
   }
 
-  /** d of / d by, for an `of` of one element; undefined where no gradient flows. */
-  gradient(of: LossArray, by: LossArray): Float64Array | undefined {
+  /** d of / d by, for an `of` of one element; undefined where no gradient flows. `pause` is awaited between two steps. */
+  async gradient(of: LossArray, by: LossArray, pause: () => Promise<void>): Promise<Float64Array | undefined> {
     const adjoints = new Map<LossArray, Float64Array>([[of, Float64Array.of(1)]]);
     for (const { output, inputs, pullBack } of [...this.#steps].reverse()) {
       const gradient = adjoints.get(output);
       if (gradient === undefined) continue;
+      await pause();
       // Whatever uses the output came later, so nothing is added to it any more.
       adjoints.delete(output);
       const into = inputs.map((input) => {
@@ -108,14 +141,29 @@ export class Tape {
     return of.isTracked ? adjoints.get(by) : undefined;
   }
 
-  /** Throws RequestFailure where a datum takes more memory than there is for one. To be called before memory is taken. */
+  /**
+   * Throws RequestFailure where a datum takes more memory, or time, than there is for one. To be called before it is taken;
+   * what takes longer than an element of a sum spends more.
+   */
   spend(elements: number): void {
     this.#left -= elements;
-    if (this.#left >= 0) return;
-    throw new RequestFailure(`makes arrays of more than ${MOST_ELEMENTS} elements for one datum; that is the most.`);
+    if (this.#left < 0 || Number.isNaN(this.#left)) {
+      throw new RequestFailure(`makes arrays of more than ${MOST_ELEMENTS} elements for one datum; that is the most.`);
+    }
+    this.#budget.spend(elements);
+  }
+
+  /** Throws RequestFailure where there is no room for one more array, or where one of whole numbers has another number. */
+  #take(dtype: LossDType, values: Float64Array): void {
+    this.spend(ARRAY_OVERHEAD);
+    if (dtypeKind(dtype) !== WHOLE_KIND) return;
+    const bad = values.find((value) => !Number.isInteger(value));
+    if (bad === undefined) return;
+    throw new RequestFailure(`comes to ${bad}, which ${dtype} does not have: convert with .float().`);
   }
 }
 
+const WHOLE_KIND = 1;
 const FLOAT_KIND = 2;
 /** Whether a dtype is of bools (0), whole numbers (1) or floats (2). */
 export function dtypeKind(dtype: LossDType): number {

@@ -8,7 +8,9 @@ export class PythonNumber {
   readonly value: number;
   readonly isFloat: boolean;
 
+  /** Throws RequestFailure for an int that is none, as 10**400 is where all numbers are held in double precision. */
   constructor(value: number, isFloat: boolean) {
+    if (!isFloat && !Number.isInteger(value)) throw new RequestFailure(`comes to ${value}, not to a whole number.`);
     this.value = value;
     this.isFloat = isFloat;
   }

@@ -19,8 +19,16 @@ import {
   unsqueeze,
 } from "./arrangement.ts";
 import type { CallDefinition } from "./calls.ts";
-import { ARITHMETIC, inPairs } from "./elementwise.ts";
-import { axisNumber, broadcastShape, type LossArray, type LossDType, sizeOfShape, type Tape } from "./loss-array.ts";
+import { ARITHMETIC, asDType, inPairs } from "./elementwise.ts";
+import {
+  axisNumber,
+  broadcastShape,
+  dtypeKind,
+  type LossArray,
+  type LossDType,
+  sizeOfShape,
+  type Tape,
+} from "./loss-array.ts";
 import { describeValue, type LossValue, numberOf, pythonInt } from "./python-values.ts";
 
 /** Most arrays that one is cut into. */
@@ -197,9 +205,11 @@ function divided(given: CallArguments): LossValue {
     if (sizes.some((own) => own < 0) || sizes.reduce((sum, own) => sum + own, 0) !== size) {
       throw new RequestFailure(`has parts that do not add up to ${size}.`);
     }
-    return sizes.map((own, i) => {
-      const from = sizes.slice(0, i).reduce((sum, before) => sum + before, 0);
-      return slice(given.tape, x, axis, from, from + own);
+    requireParts(sizes.length);
+    let from = 0;
+    return sizes.map((own) => {
+      from += own;
+      return slice(given.tape, x, axis, from - own, from);
     });
   }
   return inParts(given.tape, x, axis, given.integer("split_size"));
@@ -308,7 +318,11 @@ function progression(given: CallArguments): LossArray {
   const count = Math.max(0, Math.ceil((end - start) / step));
   if (!Number.isFinite(count)) throw new RequestFailure("takes a step that leads to its end.");
   const isFloat = ["start", "end", "step"].some((name) => given.has(name) && numberOf(given.value(name), name).isFloat);
+  const dtype = given.dtype() ?? (isFloat ? "float32" : "int64");
+  if (dtypeKind(dtype) !== dtypeKind("float32") && !(Number.isInteger(start) && Number.isInteger(step))) {
+    throw new RequestFailure(`takes a whole start and a whole step for ${dtype}, not ${start} and ${step}.`);
+  }
   given.tape.spend(count);
   const values = Float64Array.from({ length: count }, (_, i) => start + i * step);
-  return given.tape.constant(given.dtype() ?? (isFloat ? "float32" : "int64"), [count], values);
+  return asDType(given.tape, given.tape.constant(isFloat ? "float32" : "int64", [count], values), dtype);
 }
