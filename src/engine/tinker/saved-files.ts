@@ -5,7 +5,7 @@ import { CheckpointError, EngineError } from "../../errors.ts";
 import { type FolderAt, writeJson } from "../../folder.ts";
 import { parseJson } from "../../json-text.ts";
 import type { LoraConfig } from "../../model/lora.ts";
-import { type RemoteArtifact, readRemoteArtifact, writeRemoteArtifact } from "../contract/artifact.ts";
+import { ARTIFACT_FILE, type RemoteArtifact, readRemoteArtifact, writeRemoteArtifact } from "../contract/artifact.ts";
 import { filesOfArchive } from "./archive.ts";
 import type { Transport } from "./transport.ts";
 
@@ -61,15 +61,12 @@ export class SavedFiles {
     return { ...(await this.#read(directory, stateSchema, "no state of a model on a Tinker server")), artifact };
   }
 
-  /** The paths that the state in a directory names; none where there is no state. */
+  /** The paths that the state in a directory names; none where there is no state. Throws CheckpointError where it cannot be read. */
   async namedBy(directory: string): Promise<readonly string[]> {
-    try {
-      const { artifact, reference } = await this.readState(directory);
-      return reference === null ? [artifact.uri] : [artifact.uri, reference];
-    } catch (error) {
-      if (error instanceof CheckpointError) return [];
-      throw error;
-    }
+    const names = await this.#folderAt(directory).names();
+    if (!names.includes(FILE) && !names.includes(ARTIFACT_FILE)) return [];
+    const { artifact, reference } = await this.readState(directory);
+    return reference === null ? [artifact.uri] : [artifact.uri, reference];
   }
 
   async writeWeights(directory: string, artifact: RemoteArtifact, weights: TinkerWeights): Promise<void> {
