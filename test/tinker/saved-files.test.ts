@@ -4,7 +4,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { diskFolder } from "../../src/disk-folder.ts";
-import { SavedFiles } from "../../src/engine/tinker/saved-files.ts";
+import { removeCheckpoint, SavedFiles } from "../../src/engine/tinker/saved-files.ts";
+import { Transport, type WireResponse } from "../../src/engine/tinker/transport.ts";
 import { CheckpointError } from "../../src/errors.ts";
 import { emptyDirectory } from "../engine/models.ts";
 
@@ -22,4 +23,23 @@ it("a directory names its state and the reference, none where there is no state,
   const unreadable = await emptyDirectory();
   await mkdir(join(unreadable, "tinker.json"));
   await expect(files.namedBy(unreadable)).rejects.toThrow(CheckpointError);
+});
+
+it.each<[string, () => Promise<WireResponse>]>([
+  ["is gone", () => Promise.reject(new Error("refused"))],
+  ["is busy", () => Promise.resolve({ status: 429, header: () => null, body: new Uint8Array() })],
+])("a checkpoint is asked to be removed once: a server that %s does not hold up the training", async (_, answer) => {
+  const paths: string[] = [];
+  const sleeps: number[] = [];
+  const transport = new Transport({
+    wire: ({ path }) => {
+      paths.push(path);
+      return answer();
+    },
+    clock: { now: () => 0, sleep: async (milliseconds) => void sleeps.push(milliseconds) },
+    ...{ url: "http://there", apiKey: undefined, patienceMs: 300_000 },
+  });
+  await removeCheckpoint(transport, "tinker://m/weights/1");
+  expect(paths).toEqual(["/api/v1/training_runs/m/checkpoints/weights/1"]);
+  expect(sleeps).toEqual([]);
 });

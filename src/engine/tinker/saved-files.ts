@@ -130,11 +130,15 @@ export class SavedFiles {
   }
 }
 
-/** Removes a checkpoint that nobody needs any more; one that cannot be removed stays. Never throws. */
+/**
+ * Removes a checkpoint that nobody needs any more; one that cannot be removed stays. It is asked for once: training does not
+ * wait until a server is there again only to have less on it. Never throws.
+ */
 export async function removeCheckpoint(transport: Transport, uri: string): Promise<void> {
   try {
     const { modelId, kind, name } = requireTinkerPath(uri);
-    await transport.send({ method: "DELETE", path: `${checkpointsOf(modelId)}${kind}/${name}` });
+    const path = `${checkpointsOf(modelId)}${kind}/${name}`;
+    await transport.send({ method: "DELETE", path }, { patienceMs: 0 });
   } catch {
     // The server has no such request, or does not answer.
   }
