@@ -16,8 +16,8 @@ import { writeReport } from "../report/report.ts";
 import { isFreeForRun, type RunDirectory } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import { RUN_FILES } from "../run/run-store.ts";
+import { shellWord } from "../shell-word.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { quoted } from "./completion/shell-words.ts";
 import { engineOverrides, RECIPE_ENGINE_HELP, RECIPE_ENGINE_OPTIONS, withEngineOptions } from "./engine-option.ts";
 import { parseOptions } from "./parse-options.ts";
 import { DASHBOARD_HELP, openRunDashboard } from "./run-dashboard.ts";
@@ -134,8 +134,6 @@ function goingOnText(args: readonly string[], path: string): string {
   const command = ["aha run", ...given, ...place, "--resume"].join(" ");
   return `To go on with this run:\n  ${command}\n  ${command} --device cpu   (on the processors, not bit for bit)`;
 }
-
-const shellWord = (text: string): string => (/^[\w./=:@%+,-]+$/.test(text) ? text : quoted(text));
 
 /** `--keys`, alone or with `--json`. */
 function listKeys(args: readonly string[], json: boolean, { out }: CommandContext): number {

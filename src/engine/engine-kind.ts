@@ -78,6 +78,11 @@ export interface EngineKind {
   /** The policy's weights are elsewhere: of its model nothing is read here but tokenizer and configuration. */
   readonly hasWeightsElsewhere?: boolean;
   /**
+   * The spec says already that an open engine would not have the capability `weightFiles`. Absent where a spec does not decide
+   * about it.
+   */
+  lacksWeightFiles?(spec: EngineSpec): boolean;
+  /**
    * Asks an engine that is elsewhere what it is and has. Absent where it is in this process.
    *
    * @throws ConfigError for a spec or a model that does not go with it; EngineError where it cannot be asked.

@@ -54,6 +54,11 @@ export function readsWeights({ kind }: Pick<EngineSpec, "kind">): boolean {
   return engines.get(kind).hasWeightsElsewhere !== true;
 }
 
+/** Whether the spec says already that trained weights stay where this engine is (the capability `weightFiles` is not there). */
+export function lacksWeightFiles(spec: EngineSpec): boolean {
+  return engines.get(spec.kind).lacksWeightFiles?.(spec) === true;
+}
+
 /** The spec of teachers and scorers beside this engine, which are models in this process: the same limits, where it is, too. */
 export function specBeside(spec: EngineSpec): EngineSpec {
   return spec.kind === LOCAL_ENGINE.kind ? spec : LOCAL_ENGINE;

@@ -3,8 +3,9 @@
  * make; what is trained there comes back as an adapter, which is folded into the base here.
  */
 
+import type { Capable } from "../engine/contract/capabilities.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
-import { readsWeights } from "../engine/open.ts";
+import { lacksWeightFiles, readsWeights } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
 import type { Reference } from "./references.ts";
 
@@ -13,14 +14,17 @@ interface StageElsewhere {
   readonly name: string;
   readonly source: string;
   readonly references: readonly Reference[];
-  /** It trains, and makes no adapter that its configuration names. */
-  readonly trainsWhole: boolean;
+  /** What it trains: an adapter that its configuration names, or anything else; undefined: it does not train. */
+  readonly training: "adapter" | "whole" | undefined;
   /** Undefined: this process. */
   readonly engine: EngineSpec | undefined;
 }
 
-/** Refuses a stage that asks such an engine for another stage's model, or that would not make one. Throws ConfigError. */
-export function requirePossibleElsewhere({ name, source, references, trainsWhole, engine }: StageElsewhere): void {
+/**
+ * Refuses a stage that asks such an engine for another stage's model, or that would not make one, as far as its configuration
+ * says so. Throws ConfigError.
+ */
+export function requirePossibleElsewhere({ name, source, references, training, engine }: StageElsewhere): void {
   if (engine === undefined || readsWeights(engine)) return;
   const other = references.find(({ path }) => path[0] === "model");
   if (other !== undefined) {
@@ -29,9 +33,25 @@ export function requirePossibleElsewhere({ name, source, references, trainsWhole
         "Name its base (model.path), put both into the stages of one recipe, or compute this stage here (engine.kind local).",
     );
   }
-  if (!trainsWhole) return;
-  throw new ConfigError(
-    `${source}, stage ${name}: the engine ${engine.kind} makes an adapter, which a pipeline folds into its base here: say its form ` +
-      "(model.lora).",
-  );
+  if (training === "whole") {
+    throw new ConfigError(
+      `${source}, stage ${name}: the engine ${engine.kind} makes an adapter, which a pipeline folds into its base here: say its form ` +
+        "(model.lora).",
+    );
+  }
+  if (training === "adapter" && lacksWeightFiles(engine)) {
+    throw new ConfigError(`${source}, stage ${name}: ${staysElsewhere(`the engine ${engine.kind} with this profile`)}`);
+  }
 }
+
+/**
+ * Refuses an open engine whose trained adapter would stay where it is: the stage would train to its end and could never make
+ * its model. Throws ConfigError.
+ */
+export function requireWeightFiles({ info, capabilities }: Capable): void {
+  if (!capabilities.weightFiles) throw new ConfigError(staysElsewhere(`the engine ${info.name}`));
+}
+
+const staysElsewhere = (engine: string) =>
+  `${engine} does not give the adapter that it trains back, and a pipeline folds it into its base here. Take a server that gives ` +
+  "adapters back (engine.profile; docs/scale-out.md), compute this stage here (engine.kind local), or train with aha run on a recipe.";

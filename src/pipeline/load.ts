@@ -124,8 +124,12 @@ export function resolveStages({ stages }: LoadedPipeline, directory: string): Re
     const work = checkWork(stage, config);
     const trains = work.kind === "train";
     const engine = trains ? work.recipe.engine : valueAt(work.config, ["engine"]);
-    const trainsWhole = trains && !stage.isAdapted;
-    requirePossibleElsewhere({ ...stage, trainsWhole, engine: engine as EngineSpec | undefined });
+    const trained = stage.isAdapted ? "adapter" : "whole";
+    requirePossibleElsewhere({
+      ...stage,
+      training: trains ? trained : undefined,
+      engine: engine as EngineSpec | undefined,
+    });
     return { ...stage, work };
   });
 }

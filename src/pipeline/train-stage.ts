@@ -24,6 +24,7 @@ import { RunDirectory } from "../run/run-directory.ts";
 import { RUN_FILES } from "../run/run-store.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
+import { requireWeightFiles } from "./elsewhere.ts";
 
 /** What a training stage is given. */
 export interface TrainStageContext {
@@ -62,14 +63,20 @@ export async function runTrainStage(recipe: Recipe, context: TrainStageContext):
     // The plan has hashed every file that the recipe names.
     const prepared = await prepareIn(run, pinned, { pinsInputs: false, compute });
     try {
+      const { engine } = prepared;
+      // Before its first step. A reward model is always in this process.
+      if (isAdapted(recipe) && "capabilities" in engine) requireWeightFiles(engine);
       await runRecipe(prepared, { signal, observe: context.observe });
     } finally {
       await prepared.close();
     }
   }
   await context.report(folder);
-  if (recipe.model.lora !== undefined || recipe.model.adapter !== undefined) await merge(recipe, folder, output);
+  if (isAdapted(recipe)) await merge(recipe, folder, output);
 }
+
+/** It trains an adapter, which is folded into its base. */
+const isAdapted = ({ model }: Recipe) => model.lora !== undefined || model.adapter !== undefined;
 
 /**
  * The recipe that a run was begun with, where today's names other places for the same files: the pipeline's directory was

@@ -50,6 +50,7 @@ import { LOCK_NAME, lockRun } from "./run-lock.ts";
 import { readRun } from "./run-reader.ts";
 import { checkpointName, type RolloutFiles, RUN_FILES, type RunLogs, type RunStore } from "./run-store.ts";
 import type { CheckpointRequest, StageWriter } from "./stage-writer.ts";
+import { namesGivenUp } from "./states-elsewhere.ts";
 import { writeWholeFolder } from "./whole-folder.ts";
 
 export type { StageWriter } from "./stage-writer.ts";
@@ -246,7 +247,7 @@ export class RunDirectory implements RunStore {
       if (isDeepStrictEqual({ ...newest.manifest, ...state }, newest.manifest)) return newest;
     }
     this.serial++;
-    const replaced = (await elsewhere?.namedBy(join(parent, checkpointName(stage, step)))) ?? [];
+    const replaced = await namesGivenUp(elsewhere, join(parent, checkpointName(stage, step)));
     const checkpoint = await writeCheckpoint(
       parent,
       {

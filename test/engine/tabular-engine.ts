@@ -79,6 +79,7 @@ const TABULAR_CAPABILITIES: Capabilities = {
   gradientClipping: true,
   otherTargets: false,
   snapshots: false,
+  weightFiles: false,
 };
 
 export interface TabularOptions {

@@ -2,7 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { NO_CAPABILITIES } from "../../src/engine/contract/capabilities.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { requireWeightFiles } from "../../src/pipeline/elsewhere.ts";
 import { checkInputTypes } from "../../src/pipeline/input-types.ts";
 import { loadPipeline, resolveStages } from "../../src/pipeline/load.ts";
 import { mergeConfig } from "../../src/pipeline/merge.ts";
@@ -166,8 +168,22 @@ describe("an engine that has its models elsewhere", () => {
       [training("{ path: some }")],
       /stage there: .*say its form \(model\.lora\)/,
     ],
+    [
+      "makes an adapter that does not come back",
+      [training("{ path: some, lora: { rank: 2 } }").replace("baseModel: m", "baseModel: m, profile: tuft")],
+      /stage there: .*does not give the adapter that it trains back/,
+    ],
   ])("is refused where it %s", async (_, stages, message) => {
     await expect(load(stages)).rejects.toThrow(message);
+  });
+
+  it("is refused by what it is found to be, where its configuration does not say", () => {
+    const found = (weightFiles: boolean) => ({
+      info: { name: "tinker (hosted)" },
+      capabilities: { ...NO_CAPABILITIES, weightFiles },
+    });
+    expect(() => requireWeightFiles(found(true))).not.toThrow();
+    expect(() => requireWeightFiles(found(false))).toThrow(/tinker \(hosted\) does not give the adapter/);
   });
 
   it("trains and samples its own base", async () => {

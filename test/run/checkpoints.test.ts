@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { CheckpointError } from "../../src/errors.ts";
 import { RunDirectory } from "../../src/run/run-directory.ts";
 import { checkpoint, RECIPE, train } from "./toy-run.ts";
 
@@ -70,6 +71,36 @@ describe("checkpoints", () => {
     await save(3, "c new-reference", true);
     await save(4, "d new-reference");
     expect(removed).toEqual(["a", "b", "b2", "reference"]);
+    run.close();
+  });
+
+  it("take nothing elsewhere with them while one that is kept cannot be read", async () => {
+    const run = await RunDirectory.create(join(root, "r"), RECIPE);
+    const removed: string[] = [];
+    let unreadable = "";
+    const elsewhere = {
+      namedBy: async (directory: string) => {
+        if (directory.endsWith(unreadable)) throw new CheckpointError(`Cannot read ${directory}: EIO.`);
+        return [directory.slice(-1), "reference"];
+      },
+      remove: async (names: readonly string[]) => {
+        removed.push(...names);
+      },
+    };
+    const save = (step: number, cannotBeRead: string) => {
+      unreadable = cannotBeRead;
+      const state = { stage: "only", step, trainerState: { step }, stageComplete: false, keep: 1, elsewhere };
+      return run.saveCheckpoint(state, async () => {});
+    };
+    await save(1, "none");
+    await save(2, "only-000002");
+    expect(removed).toEqual([]);
+    // Nor is it known what one named that goes; the folder goes all the same.
+    await save(3, "only-000002");
+    expect(removed).toEqual([]);
+    await save(4, "none");
+    expect(removed).toEqual(["3"]);
+    expect(readdirSync(join(run.path, "checkpoints"))).toEqual(["only-000004"]);
     run.close();
   });
 

@@ -10,7 +10,9 @@ import {
   FORWARD_BACKWARD_OUTPUT,
   floatRows,
   floatsIn,
+  int32sIn,
   SAMPLE_RESPONSE,
+  STOP_REASON,
   type WireForwardBackwardOutput,
   type WireSampleResponse,
 } from "../../src/tinker/messages.ts";
@@ -88,6 +90,21 @@ const meanOfData = (output: WireForwardBackwardOutput): WireForwardBackwardOutpu
   return { ...output, metrics: new Map([...output.metrics].map(([name, value]) => [name, value / rows.length])) };
 };
 
+/** Ends the first `count` completions after two tokens, for this reason. */
+const early = (count: number, stopReason: number) => {
+  let completions = 0;
+  return (response: WireSampleResponse): WireSampleResponse => {
+    if (response.promptLogprobs !== undefined || completions++ >= count) return response;
+    const sequences = response.sequences.map((sequence) => ({
+      ...sequence,
+      stopReason,
+      tokens: bytesOf(int32sIn(sequence.tokens, "tokens").slice(0, 2)),
+      logprobs: bytesOf(floatsIn(sequence.logprobs, "logprobs").slice(0, 2)),
+    }));
+    return { ...response, sequences };
+  };
+};
+
 const silent = (output: WireForwardBackwardOutput): WireForwardBackwardOutput => ({ ...output, metrics: new Map() });
 
 describe("a server that behaves as its profile says", () => {
@@ -97,6 +114,8 @@ describe("a server that behaves as its profile says", () => {
     ["skyrl", behaving({ sample: shortened, step: asSkyrl(true) })],
     ["skyrl-fsdp", behaving({ sample: shortened, step: asSkyrl(false) })],
     ["tuft", behaving({})],
+    // The model ended what it wrote to the first three prompts.
+    ["hosted", behaving({ sample: early(3, STOP_REASON.stop) })],
   ])("%s: is trained on, in a model that nothing was done with", async (profile, wire) => {
     const policy = await open(profile, wire);
     const prompts = [{ tokens: Int32Array.of(3, 4), numSamples: 1, promptId: 0 }];
@@ -118,6 +137,18 @@ describe("a server that behaves as its profile says", () => {
 describe("a server that behaves otherwise is refused by name", () => {
   it.each<[string, string, Wire, RegExp]>([
     ["binary logarithms", "hosted", behaving({ sample: inUnits(Math.LOG2E) }), /hosted.*nats a token away/],
+    [
+      "no completion of the length",
+      "hosted",
+      behaving({ sample: early(100, STOP_REASON.stop) }),
+      /each of 8 prompts.*fewer than the 9 tokens.*after 2, 2/,
+    ],
+    [
+      "a shorter length than was asked for",
+      "hosted",
+      behaving({ sample: early(1, STOP_REASON.length) }),
+      /it wrote 2 tokens where 9 were asked for/,
+    ],
     ["prompt_logprobs of another length", "hosted", behaving({ sample: shortened }), /prompt_logprobs.*hosted expects/],
     ["means over data", "hosted", behaving({ pass: meanOfData }), /hosted.*are means over data.*sums over tokens/],
     ["no loss and no norm", "tuft", behaving({ pass: silent }), /tuft.*neither loss:sum nor the norm/],

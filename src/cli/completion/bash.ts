@@ -1,7 +1,8 @@
 /** Completion for bash, from version 3.2 on, which macOS has. */
 
+import { quoted } from "../../shell-word.ts";
 import type { CommandTree, CompletedCommand, Offer } from "./command-tree.ts";
-import { quoted, STAGE_NAMES } from "./shell-words.ts";
+import { STAGE_NAMES } from "./shell-words.ts";
 
 /** The script that `aha completion bash` prints. */
 export function bashScript({ commands, leaves, keys }: CommandTree): string {

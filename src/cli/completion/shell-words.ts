@@ -1,10 +1,5 @@
 /** What the scripts for all shells have in common. */
 
-/** Text as a word of a shell: between single quotes, where nothing else has a meaning. */
-export function quoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
 /**
  * A function of bash and zsh: the stages in the file $1, as \`--set\` addresses them: \`stages.NAME\` in a recipe, \`NAME\` in a
  * pipeline. Stages stand at most two spaces deep, as in every recipe that Aha brings; another layout gets no names.

@@ -1,7 +1,8 @@
 /** Completion for zsh. */
 
+import { quoted } from "../../shell-word.ts";
 import type { CommandTree, CompletedCommand, CompletedOption, Offer } from "./command-tree.ts";
-import { quoted, STAGE_NAMES } from "./shell-words.ts";
+import { STAGE_NAMES } from "./shell-words.ts";
 
 /** The script that `aha completion zsh` prints. */
 export function zshScript({ commands, leaves, keys }: CommandTree): string {

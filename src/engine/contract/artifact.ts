@@ -9,7 +9,8 @@ import { CheckpointError } from "../../errors.ts";
 import { type Folder, writeJson } from "../../folder.ts";
 import { parseJson } from "../../json-text.ts";
 
-const FILE = "artifact.json";
+/** The file's name. */
+export const ARTIFACT_FILE = "artifact.json";
 const MAX_BYTES = 1 << 16;
 
 const schema = z.strictObject({
@@ -27,13 +28,13 @@ export interface RemoteArtifact {
 
 /** Writes into an existing folder where its content is. */
 export function writeRemoteArtifact(folder: Folder, { uri, digest }: RemoteArtifact): Promise<void> {
-  return writeJson(folder, FILE, { uri, digest });
+  return writeJson(folder, ARTIFACT_FILE, { uri, digest });
 }
 
 /** Where the content of a folder is. Throws CheckpointError for a folder that does not say so. */
 export async function readRemoteArtifact(folder: Folder): Promise<RemoteArtifact> {
-  const path = folder.pathOf(FILE);
-  const text = await folder.readText(FILE, { maxBytes: MAX_BYTES, error: CheckpointError });
+  const path = folder.pathOf(ARTIFACT_FILE);
+  const text = await folder.readText(ARTIFACT_FILE, { maxBytes: MAX_BYTES, error: CheckpointError });
   if (text === undefined) throw new CheckpointError(`Cannot read ${path}: it does not exist.`);
   const parsed = schema.safeParse(parseJson(text, path, CheckpointError));
   if (parsed.success) return parsed.data;

@@ -41,6 +41,8 @@ export interface Capabilities {
   readonly otherTargets: boolean;
   /** `snapshot` is there. */
   readonly snapshots: boolean;
+  /** `saveWeights` leaves the weights themselves in its directory, as a model or an adapter that others read. */
+  readonly weightFiles: boolean;
 }
 
 /** The capabilities of an engine that only scores, at temperature 1. Other records of capabilities extend it. */
@@ -62,6 +64,7 @@ export const NO_CAPABILITIES: Capabilities = {
   gradientClipping: false,
   otherTargets: false,
   snapshots: false,
+  weightFiles: false,
 };
 
 /** A capability that is there or not. */
@@ -86,6 +89,7 @@ const WHAT: Readonly<Record<CapabilityName, string>> = {
   gradientClipping: "clipping of the gradient by its norm",
   otherTargets: "targets other than the completion's own tokens",
   snapshots: "frozen copies of its weights that sample",
+  weightFiles: "files of the trained weights",
 };
 
 /** Who asks: a stage of a recipe, and the key of it (with its value) that needs the capability. */

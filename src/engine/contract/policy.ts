@@ -86,7 +86,7 @@ export interface EngineUsage {
 
 /** What an engine keeps elsewhere of the states in directories here. */
 export interface StatesElsewhere {
-  /** What the state in a directory names; none where there is no state. */
+  /** What the state in a directory names; none where there is no state. Throws CheckpointError where it cannot be read. */
   namedBy(directory: string): Promise<readonly string[]>;
   /** Removes what has these names and is not in use; what cannot be removed stays. Never throws. */
   remove(names: readonly string[]): Promise<void>;

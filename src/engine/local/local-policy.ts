@@ -117,6 +117,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
       gradientClipping: true,
       otherTargets: true,
       snapshots: model.sharesBase === true,
+      weightFiles: true,
     };
   }
 

@@ -13,6 +13,7 @@
 
 import { ConfigError } from "../../errors.ts";
 import { Random } from "../../random.ts";
+import { STOP_REASON } from "../../tinker/messages.ts";
 import type { AdamParams, Datum } from "../contract/policy.ts";
 import type { TinkerProfile } from "./profile.ts";
 import type { RemoteModel } from "./remote-model.ts";
@@ -25,6 +26,8 @@ import { plainDatum, resultOf } from "./wire-data.ts";
 const PROMPT = 4;
 const COMPLETION = 9;
 const SEED = 7;
+/** The most prompts that are tried, where the model ends what it writes to one before its length. */
+const MOST_PROMPTS = 8;
 /** The most that two ways to compute a log-probability differ on average, in nats: other conventions differ by more. */
 const MOST_NATS = 0.3;
 /** The most that a ratio of gradients differs from its value, as a share of it: the next one is a third away. */
@@ -63,22 +66,34 @@ export async function probeServer(parts: RemotePolicyParts): Promise<void> {
   }
 }
 
-/** A prompt with what the server wrote to it, which it also scored. */
+/** A prompt with what the server wrote to it, which it also scored. A model may end early: then another prompt is tried. */
 async function sampledDatum({ client, profile, info }: RemotePolicyParts, model: RemoteModel): Promise<Datum> {
   const saved = await model.saveUnnamed(() => client.nextSamplingNumber(), "snapshot");
   const sampler = new RemoteSampler(client, requireSession(saved.sampling_session_id));
-  const random = new Random(SEED, "probe");
-  const promptTokens = Int32Array.from({ length: PROMPT }, () => random.integer(info.vocabSize));
   const sampling = { max_tokens: COMPLETION, seed: SEED, stop: [], temperature: 1, top_p: 1, top_k: -1 };
-  const { sequences } = await sampler.sample(promptTokens, { num_samples: 1, sampling_params: sampling });
-  const { tokens, logprobs } = drawnTokens(sequences[0]!);
-  if (tokens.length !== COMPLETION) {
-    throw otherwise(profile, `it wrote ${tokens.length} tokens where ${COMPLETION} were asked for and nothing stops`);
+  const lengths: number[] = [];
+  for (let i = 0; i < MOST_PROMPTS; i++) {
+    const random = new Random(SEED, i === 0 ? "probe" : `probe-${i}`);
+    const promptTokens = Int32Array.from({ length: PROMPT }, () => random.integer(info.vocabSize));
+    const { sequences } = await sampler.sample(promptTokens, { num_samples: 1, sampling_params: sampling });
+    const { tokens, logprobs } = drawnTokens(sequences[0]!);
+    if (tokens.length < COMPLETION && sequences[0]!.stopReason === STOP_REASON.stop) {
+      lengths.push(tokens.length);
+      continue;
+    }
+    if (tokens.length !== COMPLETION) {
+      throw otherwise(profile, `it wrote ${tokens.length} tokens where ${COMPLETION} were asked for and nothing stops`);
+    }
+    const whole = Int32Array.from([...promptTokens, ...tokens]);
+    requireLogprobs(profile, "its prompt_logprobs", await sampler.score(whole, COMPLETION, profile), logprobs);
+    const weights = Float32Array.from({ length: COMPLETION }, (_, t) => (t === 0 ? 1 : 0));
+    return { promptTokens, completionTokens: tokens, weights, samplerLogprobs: logprobs };
   }
-  const whole = Int32Array.from([...promptTokens, ...tokens]);
-  requireLogprobs(profile, "its prompt_logprobs", await sampler.score(whole, COMPLETION, profile), logprobs);
-  const weights = Float32Array.from({ length: COMPLETION }, (_, t) => (t === 0 ? 1 : 0));
-  return { promptTokens, completionTokens: tokens, weights, samplerLogprobs: logprobs };
+  throw otherwise(
+    profile,
+    `to each of ${MOST_PROMPTS} prompts of random tokens it wrote fewer than the ${COMPLETION} tokens that were asked for, and ` +
+      `stopped (after ${lengths.join(", ")})`,
+  );
 }
 
 /** The log-probabilities of the data's first one, and how large the gradient of −Σ weight·logπ is, in units of its own. */

@@ -26,7 +26,7 @@ export interface RemotePolicyParts {
 }
 
 /** What can be done on a server of this profile. */
-export function capabilitiesOf({ extension, clipping, gradientNorm }: TinkerProfile): Capabilities {
+export function capabilitiesOf({ extension, clipping, gradientNorm, adapters }: TinkerProfile): Capabilities {
   const plain: Capabilities = {
     ...NO_CAPABILITIES,
     losses: engineLossNames(),
@@ -35,6 +35,7 @@ export function capabilitiesOf({ extension, clipping, gradientNorm }: TinkerProf
     gradientNorm: gradientNorm !== undefined,
     gradientClipping: clipping === "request",
     otherTargets: true,
+    weightFiles: adapters !== "none",
   };
   if (!extension) return plain;
   return {

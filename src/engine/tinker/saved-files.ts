@@ -5,7 +5,7 @@ import { CheckpointError, EngineError } from "../../errors.ts";
 import { type FolderAt, writeJson } from "../../folder.ts";
 import { parseJson } from "../../json-text.ts";
 import type { LoraConfig } from "../../model/lora.ts";
-import { type RemoteArtifact, readRemoteArtifact, writeRemoteArtifact } from "../contract/artifact.ts";
+import { ARTIFACT_FILE, type RemoteArtifact, readRemoteArtifact, writeRemoteArtifact } from "../contract/artifact.ts";
 import { filesOfArchive } from "./archive.ts";
 import type { Transport } from "./transport.ts";
 
@@ -61,15 +61,12 @@ export class SavedFiles {
     return { ...(await this.#read(directory, stateSchema, "no state of a model on a Tinker server")), artifact };
   }
 
-  /** The paths that the state in a directory names; none where there is no state. */
+  /** The paths that the state in a directory names; none where there is no state. Throws CheckpointError where it cannot be read. */
   async namedBy(directory: string): Promise<readonly string[]> {
-    try {
-      const { artifact, reference } = await this.readState(directory);
-      return reference === null ? [artifact.uri] : [artifact.uri, reference];
-    } catch (error) {
-      if (error instanceof CheckpointError) return [];
-      throw error;
-    }
+    const names = await this.#folderAt(directory).names();
+    if (!names.includes(FILE) && !names.includes(ARTIFACT_FILE)) return [];
+    const { artifact, reference } = await this.readState(directory);
+    return reference === null ? [artifact.uri] : [artifact.uri, reference];
   }
 
   async writeWeights(directory: string, artifact: RemoteArtifact, weights: TinkerWeights): Promise<void> {
@@ -133,11 +130,15 @@ export class SavedFiles {
   }
 }
 
-/** Removes a checkpoint that nobody needs any more; one that cannot be removed stays. Never throws. */
+/**
+ * Removes a checkpoint that nobody needs any more; one that cannot be removed stays. It is asked for once: training does not
+ * wait until a server is there again only to have less on it. Never throws.
+ */
 export async function removeCheckpoint(transport: Transport, uri: string): Promise<void> {
   try {
     const { modelId, kind, name } = requireTinkerPath(uri);
-    await transport.send({ method: "DELETE", path: `${checkpointsOf(modelId)}${kind}/${name}` });
+    const path = `${checkpointsOf(modelId)}${kind}/${name}`;
+    await transport.send({ method: "DELETE", path }, { patienceMs: 0 });
   } catch {
     // The server has no such request, or does not answer.
   }

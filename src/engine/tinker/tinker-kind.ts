@@ -2,6 +2,7 @@
 
 import { ConfigError } from "../../errors.ts";
 import type { EngineKind, PolicySource } from "../engine-kind.ts";
+import { profileNamed } from "./profile.ts";
 import { tinkerShape, tinkerSpecSchema } from "./tinker-spec.ts";
 
 /** The engine on a server that speaks the Tinker protocol. */
@@ -10,6 +11,10 @@ export const tinkerEngine: EngineKind = {
   summary: "a server that speaks the Tinker protocol: adapters are trained and sampled there",
   shape: tinkerShape,
   hasWeightsElsewhere: true,
+  lacksWeightFiles: (spec) => {
+    const { profile } = tinkerSpecSchema.parse(spec);
+    return profile !== undefined && profileNamed(profile).adapters === "none";
+  },
   keysWithoutEffect: ["url", "patienceSeconds"],
   openPolicy: async (spec, source, compute) => {
     requireSource(source);

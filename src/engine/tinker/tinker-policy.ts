@@ -336,7 +336,7 @@ export class TinkerPolicy implements Policy {
   async #removeCheckpoints(uris: readonly string[]): Promise<void> {
     const { transport } = this.#parts.client;
     const unused = uris.filter((uri) => uri !== this.#reference?.uri && uri !== BASE);
-    for (const uri of unused) await removeCheckpoint(transport, uri);
+    await Promise.all(unused.map((uri) => removeCheckpoint(transport, uri)));
   }
 
   /** Puts a model made of a checkpoint in the place of this one. Where that fails nothing has changed. */

@@ -108,15 +108,19 @@ export class Transport {
   }
 
   /**
-   * Sends a request until it is answered. `once`: it may not be sent again where it may have arrived.
+   * Sends a request until it is answered. `once`: it may not be sent again where it may have arrived. `patienceMs`: how long it
+   * is tried, if not as long as others; 0: it is never sent again.
    *
    * @throws RequestRefused for an answer that will stay; ServerLost where none came, or where it may not be asked again.
    */
   async send(
     request: Omit<WireRequest, "headers"> & { readonly headers?: Readonly<Record<string, string>> },
-    { once = false }: { readonly once?: boolean } = {},
+    {
+      once = false,
+      patienceMs = this.#options.patienceMs,
+    }: { readonly once?: boolean; readonly patienceMs?: number } = {},
   ): Promise<WireResponse> {
-    const { wire, clock, apiKey, patienceMs, url } = this.#options;
+    const { wire, clock, apiKey, url } = this.#options;
     const headers = {
       ...(apiKey !== undefined && { "x-api-key": apiKey }),
       ...(request.body !== undefined && { "content-type": "application/json" }),

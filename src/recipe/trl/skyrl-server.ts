@@ -6,6 +6,7 @@
  */
 
 import { ConfigError } from "../../errors.ts";
+import { quoted, shellWord } from "../../shell-word.ts";
 import { isMapping } from "../../strict-schema.ts";
 import type { TrlDraft, TrlKeyLine } from "./conversion.ts";
 import type { Launch } from "./launcher.ts";
@@ -160,12 +161,13 @@ function commandLines(
   values: Readonly<Record<string, unknown>>,
 ): string[] {
   const { port, protocol } = new URL(url);
-  const config = Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
-  return [
-    `uv run --extra tinker --extra ${backend} -m skyrl.tinker.api --base-model ${baseModel} --backend ${backend} \\`,
-    `  --host 127.0.0.1 --port ${port || (protocol === "https:" ? 443 : 80)} --backend-config '{`,
-    ...config.map(
-      ([key, value], i) => `    ${JSON.stringify(key)}: ${JSON.stringify(value)}${i < config.length - 1 ? "," : "}'"}`,
-    ),
-  ];
+  const pairs = Object.entries(values)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `    ${JSON.stringify(key)}: ${JSON.stringify(value)}`);
+  // Names and values come from a file that others wrote, and people paste the command into a shell.
+  const config = quoted(`{\n${pairs.join(",\n")}}`);
+  const command =
+    `uv run --extra tinker --extra ${backend} -m skyrl.tinker.api --base-model ${shellWord(baseModel)} --backend ${backend} \\\n` +
+    `  --host 127.0.0.1 --port ${port || (protocol === "https:" ? 443 : 80)} --backend-config ${config}`;
+  return command.split("\n");
 }

@@ -417,6 +417,10 @@ describe("on a Tinker server", () => {
       "generator.inference_engine.num_engines": 1,
       "generator.inference_engine.gpu_memory_utilization": 0.5,
     });
+    const hostile = { ...engine, baseModel: "a; touch 'owned' $(id)" };
+    const { server } = await convert(fixtureText("mini-r1.yaml"), { engine: hostile, numProcesses: 3 });
+    expect(server[0]).toContain(`--base-model 'a; touch '\\''owned'\\'' $(id)' --backend`);
+    expect(server.slice(1)).toEqual(conversion.server.slice(1));
     expect(lineOf(conversion, "vllm_device")?.path).toBe("the server: trainer.placement.colocate_all");
     expect(lineOf(conversion, "temperature")).toMatchObject({ value: 0.9, recipeValue: 1 });
   });
