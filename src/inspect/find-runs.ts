@@ -27,7 +27,8 @@ export interface FoundRun {
 export function findRuns(roots: readonly string[], from: string): FoundRun[] {
   const found = new Map<string, FoundRun>();
   const directories = roots.map((root) => resolve(from, root));
-  const search = { from, roots: directories, found, foldersLeft: MAX_FOLDERS };
+  const realRoots = directories.flatMap((directory) => realPathOf(directory) ?? []);
+  const search = { from, realRoots, found, visited: new Map<string, number>(), foldersLeft: MAX_FOLDERS };
   for (const directory of directories) visit(directory, DEPTH, undefined, search);
   return [...found.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
@@ -41,46 +42,66 @@ export function kindOf(directory: string): FoundRun["kind"] | undefined {
 
 interface Search {
   readonly from: string;
-  readonly roots: readonly string[];
+  readonly realRoots: readonly string[];
   readonly found: Map<string, FoundRun>;
+  /** Folders by their real paths, with the levels below them that were looked into: a folder may have several names. */
+  readonly visited: Map<string, number>;
   foldersLeft: number;
 }
 
 function visit(directory: string, depth: number, pipeline: string | undefined, search: Search): void {
-  const { from, found } = search;
-  if (search.foldersLeft-- <= 0 || found.has(directory)) return;
+  const { from, found, visited } = search;
+  if (search.foldersLeft-- <= 0) return;
+  const real = realPathOf(directory);
+  if (real === undefined) return;
   const kind = kindOf(directory);
+  const before = visited.get(real);
+  // A folder that is named as a root, too, is looked into further than it was as one far below another.
+  if (before !== undefined && (before >= depth || kind !== undefined)) return;
+  visited.set(real, depth);
   const id = idOf(directory, from);
   if (kind !== undefined) found.set(directory, { id, directory, kind, ...(pipeline !== undefined && { pipeline }) });
   if (kind === "run") return;
   const below = kind === "pipeline" ? join(directory, PIPELINE_FILES.stages) : directory;
   if (depth === 0) return;
-  for (const name of foldersIn(below, search.roots)) {
+  for (const name of foldersIn(below, search.realRoots)) {
     visit(join(below, name), depth - 1, kind === "pipeline" ? id : pipeline, search);
   }
 }
 
-function foldersIn(directory: string, roots: readonly string[]): string[] {
+function foldersIn(directory: string, realRoots: readonly string[]): string[] {
   try {
     return readdirSync(directory, { withFileTypes: true })
       .filter(({ name }) => !name.startsWith(".") && name !== "node_modules")
-      .filter((entry) => entry.isDirectory() || leadsElsewhere(directory, entry, roots))
+      .filter((entry) => entry.isDirectory() || leadsElsewhere(directory, entry, realRoots))
       .map(({ name }) => name);
   } catch {
     return [];
   }
 }
 
-/** A link to a folder that is in none of the roots: what is in one is found there, and links in circles are not followed. */
-function leadsElsewhere(directory: string, entry: Dirent, roots: readonly string[]): boolean {
+/**
+ * A link to a folder that is in none of the roots, for what is in one is found there; nor is a root in it, for such a link
+ * leads in a circle. Circles outside of the roots end at what was visited.
+ */
+function leadsElsewhere(directory: string, entry: Dirent, realRoots: readonly string[]): boolean {
   if (!entry.isSymbolicLink()) return false;
+  const target = realPathOf(join(directory, entry.name));
+  // A link to nothing has no real path.
+  if (target === undefined || realRoots.some((root) => isIn(target, root) || isIn(root, target))) return false;
+  return statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** Whether a path is a folder or is below it. */
+function isIn(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
+}
+
+function realPathOf(path: string): string | undefined {
   try {
-    const target = realpathSync(join(directory, entry.name));
-    const isIn = (root: string) => target === root || target.startsWith(root + sep);
-    return statSync(target).isDirectory() && !roots.some((root) => isIn(root) || isIn(realpathSync(root)));
+    return realpathSync(path);
   } catch {
-    // A link to nothing.
-    return false;
+    return undefined;
   }
 }
 

@@ -6,7 +6,7 @@
  * The order of things: the page sends `open`; the worker answers with `loading` events and one `ready`. The page sends
  * `start`; from then on there is a run, whose state the worker tells with `state` after every change. One iteration is
  * `phase` events, then one each of `iteration` and `group`, and now and then `evaluation` and `saved`. A cold start is
- * `lessons`, and now and then `try-out` and `group`.
+ * `lessons`, and now and then `try-out` and `group`. The first that the worker tells of a run is `state`.
  *
  * Texts in events are text, never markup. Probabilities are natural logarithms of softmax(logits / temperature).
  */
@@ -160,6 +160,8 @@ export type Activity = "cold-start" | "training" | "pausing" | "paused" | "finis
 /** What the run is doing, after every change of it. */
 export interface RunStateMessage {
   readonly type: "state";
+  /** Counts the runs of this worker, from 1: what an old run still told when `start` was sent is known by it. */
+  readonly runNumber: number;
   readonly activity: Activity;
   readonly from: StartingPoint;
   /** Iterations of R1-Zero that are done, and planned. */

@@ -14,30 +14,42 @@ const BETWEEN_PHASES_MS = 100;
 /** Steps of a cold start are sent together. */
 const BETWEEN_LESSONS_MS = 250;
 
-/** The session that listens. */
+/** The session that listens to a run. */
 export interface Listening {
-  run(): TabRun | undefined;
+  /** The run that is listened to, also while it is being left. */
+  readonly run: TabRun;
+  /** False once the run is being left: what it still tells then belongs to no curve that the page shows. */
+  isCurrent(): boolean;
   post(message: WorkerMessage): void;
   postState(): void;
   postStorage(state?: "full"): Promise<void>;
   bytesIn(place: string): Promise<number>;
 }
 
-/** A listener that tells the page. */
-export function runListener({ run, post, postState, postStorage, bytesIn }: Listening): RunListener {
+/**
+ * A listener that tells the page. A run that is being left comes to its end first, which nobody hears of, but for a save that
+ * failed.
+ */
+export function runListener({ run, isCurrent, ...session }: Listening): RunListener {
+  const post = (message: WorkerMessage) => {
+    if (isCurrent()) session.post(message);
+  };
+  const postState = () => {
+    if (isCurrent()) session.postState();
+  };
   const phases = new Phases(post);
   const lessons = new Lessons(post);
-  const step = () => (run()?.iteration ?? 0) + 1;
+  const step = () => run.iteration + 1;
   const event = (event: RunEvent): void => {
     switch (event.type) {
       case "progress":
         phases.progress(event.stage, event.progress);
         return;
       case "metrics":
-        if (event.stage === COLD_START) lessons.add(lessonMetrics(event.row, lessonsIn(run()!.recipe)));
+        if (event.stage === COLD_START) lessons.add(lessonMetrics(event.row, lessonsIn(run.recipe)));
         return;
       case "timing": {
-        const metrics = event.stage === R1_ZERO ? run()?.newestIteration : undefined;
+        const metrics = event.stage === R1_ZERO ? run.newestIteration : undefined;
         if (metrics === undefined) return;
         post({ type: "iteration", metrics });
         postState();
@@ -59,8 +71,7 @@ export function runListener({ run, post, postState, postStorage, bytesIn }: List
     }
   };
   const group = () => {
-    const watched = run();
-    if (watched?.model) post(watched.groups.message(watched.watched));
+    if (run.model && isCurrent()) post(run.groups.message(run.watched));
   };
   return {
     changed: () => {
@@ -75,17 +86,17 @@ export function runListener({ run, post, postState, postStorage, bytesIn }: List
       group();
     },
     scoring: () => phases.send({ iteration: step(), phase: "scoring", done: 0, total: 1 }),
-    saving: () => phases.send({ iteration: run()?.iteration ?? 0, phase: "saving", done: 0, total: 1 }),
+    saving: () => phases.send({ iteration: run.iteration, phase: "saving", done: 0, total: 1 }),
     saved: async (place) => {
-      post({ type: "saved", iteration: run()?.iteration ?? 0, bytes: await bytesIn(place) });
+      if (isCurrent()) post({ type: "saved", iteration: run.iteration, bytes: await session.bytesIn(place) });
     },
     saveFailed: (error) => {
-      run()?.gate.close();
-      post(errorMessage(error));
-      if (error instanceof StorageFullError) void postStorage("full");
+      run.gate.close();
+      session.post(errorMessage(error));
+      if (error instanceof StorageFullError) void session.postStorage("full");
     },
     ended: (error) => {
-      run()?.gate.close();
+      run.gate.close();
       post(errorMessage(error));
       postState();
     },

@@ -93,13 +93,20 @@ export class TabRun {
   #triedAfter: number | undefined;
   readonly #awaiting: (() => void)[] = [];
 
-  constructor(folder: Folder, compute: Computing, recipe: Recipe, notes: TabNotes, listener: RunListener) {
+  /** `listenerOf` makes the run's own listener. */
+  constructor(
+    folder: Folder,
+    compute: Computing,
+    recipe: Recipe,
+    notes: TabNotes,
+    listenerOf: (run: TabRun) => RunListener,
+  ) {
     this.folder = folder;
     this.#compute = compute;
     this.recipe = recipe;
     this.notes = notes;
-    this.#listener = listener;
-    this.gate = new Gate(() => listener.changed());
+    this.gate = new Gate(() => this.#listener.changed());
+    this.#listener = listenerOf(this);
   }
 
   /**

@@ -74,6 +74,8 @@ export class TabSession {
   readonly #here: TabSurroundings;
   #compute: Computing | undefined;
   #run: TabRun | undefined;
+  /** Runs that there have been, with the one that there is. */
+  #runs = 0;
   #scratch = new MemoryFolder(SCRATCH);
   readonly #answers: Answers;
   #idle: Promise<IdleModel> | undefined;
@@ -179,7 +181,7 @@ export class TabSession {
     await folder.remove(RUN);
     const inside = folder.folder(RUN);
     const notes = await TabRun.begin(inside, this.#computing(), recipe, from, weights);
-    this.#run = new TabRun(inside, this.#computing(), recipe, notes, this.#listener());
+    this.#take(new TabRun(inside, this.#computing(), recipe, notes, (run) => this.#listenerOf(run)));
     this.#resume(iterations);
   }
 
@@ -188,11 +190,16 @@ export class TabSession {
     const found = await TabRun.find(folder);
     if (found === undefined) throw new ConfigError("Nothing is kept in this browser: start a new run.");
     await this.#leave();
-    const run = new TabRun(folder, this.#computing(), found.recipe, found.notes, this.#listener());
-    this.#run = run;
+    const run = new TabRun(folder, this.#computing(), found.recipe, found.notes, (run) => this.#listenerOf(run));
+    this.#take(run);
     if (!(await FolderRun.isComplete(folder))) return this.#resume(iterations);
     await run.openFinished();
     this.#postState();
+  }
+
+  #take(run: TabRun): void {
+    this.#run = run;
+    this.#runs++;
   }
 
   async #weightsFor(from: StartingPoint): Promise<Uint8Array | undefined> {
@@ -302,7 +309,8 @@ export class TabSession {
     if (run === undefined) return;
     const { activity, iteration, settings, notes } = run;
     this.#here.post({
-      ...{ type: "state", activity, from: notes.from, iteration, iterations: iterationsOf(run.recipe), settings },
+      ...{ type: "state", runNumber: this.#runs, activity, from: notes.from },
+      ...{ iteration, iterations: iterationsOf(run.recipe), settings },
     });
   }
 
@@ -311,9 +319,10 @@ export class TabSession {
     post({ type: "storage", state: state ?? (isKept ? "kept" : "none"), ...(await this.#here.storage()) });
   }
 
-  #listener() {
+  #listenerOf(run: TabRun) {
     return runListener({
-      run: () => this.#run,
+      run,
+      isCurrent: () => this.#run === run,
       post: this.#here.post,
       postState: () => this.#postState(),
       postStorage: (state) => this.#postStorage(state),

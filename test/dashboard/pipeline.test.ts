@@ -52,6 +52,28 @@ describe("what is found below a folder", () => {
     rmSync(linked, { recursive: true });
   });
 
+  it("is found once where links lead to a folder above, or around outside", () => {
+    const [inside, outside] = [join(root, "above/inside"), join(root, "outside")];
+    for (const path of [inside, join(outside, "a")]) mkdirSync(path, { recursive: true });
+    symlinkSync(join(root, "runs/folder"), join(root, "above/folder"));
+    symlinkSync(join(root, "above"), join(inside, "up"));
+    symlinkSync("/", join(inside, "top"));
+    writeRun(join(outside, "a/run"), { steps: 3, rollouts: 0 });
+    symlinkSync(outside, join(inside, "out"));
+    symlinkSync(outside, join(outside, "self"));
+    symlinkSync(outside, join(outside, "a/back"));
+    expect(findRuns(["above/inside"], root).map(({ id }) => id)).toEqual(["above/inside/out/a/run"]);
+    for (const path of [join(root, "above"), outside]) rmSync(path, { recursive: true });
+  });
+
+  it("is looked for below each root as far, also where that is far below another", () => {
+    const far = "far/a/b/c";
+    writeRun(join(root, far, "d/run"), { steps: 3, rollouts: 0 });
+    expect(findRuns(["far"], root)).toEqual([]);
+    expect(findRuns(["far", far], root).map(({ id }) => id)).toEqual([`${far}/d/run`]);
+    rmSync(join(root, "far"), { recursive: true });
+  });
+
   it("is found once, whatever names it", () => {
     expect(findRuns(["runs", "runs/r1", "runs/folder/deep/"], root)).toHaveLength(3);
   });

@@ -248,6 +248,34 @@ describe("a run in a tab", () => {
   }, 120_000);
 });
 
+describe("a run that is left in its cold start", () => {
+  it("saves the step that it was in", async () => {
+    const root = new FakeDirectory();
+    const page = new Page(root);
+    await page.open();
+    page.say({ type: "start", from: "random", settings: SETTINGS });
+    await page.next("try-out");
+    await page.leave();
+    const again = new Page(root);
+    expect((await again.open()).kept!.lessons.map(({ step }) => step)).toEqual([1]);
+    await again.leave();
+  }, 60_000);
+
+  it("tells nothing more, so that the next one's curves are its own", async () => {
+    const page = new Page(new FakeDirectory());
+    await page.open();
+    page.say({ type: "start", from: "random", settings: SETTINGS });
+    // The first step is next.
+    await page.next("try-out");
+    page.heard.length = 0;
+    page.say({ type: "start", from: "random", settings: SETTINGS, iterations: 0 });
+    await page.next("state", ({ activity, runNumber }) => activity === "paused" && runNumber === 2);
+    expect(page.heard.filter(({ type }) => type !== "state")).toEqual([]);
+    expect(of(page.heard, "state").map(({ runNumber }) => runNumber)).not.toContain(1);
+    await page.leave();
+  }, 60_000);
+});
+
 describe("the page's controls", () => {
   it("change a run that goes on, and what changed stands in its history", async () => {
     const root = new FakeDirectory();

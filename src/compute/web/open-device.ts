@@ -85,6 +85,8 @@ export async function openWebDevice(options: WebDeviceOptions): Promise<OpenWebD
   try {
     return await openWebGpu(gpu.adapter, factory, wasmBinary);
   } catch (error) {
+    // Files of another version are somebody's mistake, which the processors must not hide.
+    if (error instanceof RuntimeFileError) throw error;
     const reason = error instanceof AhaError ? error.message : `The browser's GPU cannot be opened: ${wordsOf(error)}.`;
     return { ...(await openWasm(options)), backendReason: reason };
   }
@@ -111,7 +113,12 @@ async function openWebGpu(adapter: BrowserAdapter, factory: OrtModuleFactory, wa
   const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits });
   const { vendor = "", architecture = "", description = "" } = adapter.info ?? {};
   const name = [vendor, architecture, description].filter((part) => part !== "").join(" ") || "a GPU";
-  return { device: await WebGpuDevice.open(module, gpu, name), backend: "webgpu", threads: 1 } as const;
+  try {
+    return { device: await WebGpuDevice.open(module, gpu, name), backend: "webgpu", threads: 1 } as const;
+  } catch (error) {
+    gpu.destroy();
+    throw error;
+  }
 }
 
 /** What ONNX Runtime's kernels use where the GPU has it; all else is WebGPU's default. */

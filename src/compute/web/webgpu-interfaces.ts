@@ -25,6 +25,8 @@ export interface BrowserGpu {
   readonly lost: Promise<{ readonly message: string }>;
   createBuffer(description: { readonly size: number; readonly usage: number }): GpuBuffer;
   createCommandEncoder(): GpuCommandEncoder;
+  /** Gives up everything that was made of it. */
+  destroy(): void;
   addEventListener(
     type: "uncapturederror",
     listen: (event: { readonly error: { readonly message: string } }) => void,

@@ -116,6 +116,7 @@ const MOST_TROUBLES = 3;
 
 /** The state after the news. */
 export function stateAfter(state: TabState, news: News): TabState {
+  if (state.isStarting && isOfOldRun(news, state.run)) return state;
   switch (news.type) {
     case "loading":
       return { ...state, loading: news };
@@ -159,6 +160,27 @@ export function stateAfter(state: TabState, news: News): TabState {
       return withTrouble(state, news);
     case "put-away":
       return { ...state, troubles: state.troubles.filter(({ id }) => id !== news.id) };
+  }
+}
+
+/**
+ * Whether news that comes while a run begins is of the one before it, which had not heard yet that it was given up. The first
+ * that the worker tells of the new run is its state.
+ */
+function isOfOldRun(news: News, before: RunStateMessage | undefined): boolean {
+  switch (news.type) {
+    case "state":
+      return news.runNumber === before?.runNumber;
+    case "phase":
+    case "lessons":
+    case "try-out":
+    case "iteration":
+    case "evaluation":
+    case "group":
+    case "saved":
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -30,6 +30,7 @@ let settings = RECIPE_SETTINGS;
 let iteration = 0;
 let until = 0;
 let isRunning = false;
+let runNumber = 0;
 let asking = 0;
 
 /** Numbers that look drawn, the same every time. */
@@ -136,7 +137,8 @@ const LESSONS = 400;
 /** The cold start of a run from random weights: its answers take form. */
 async function learn(): Promise<void> {
   isRunning = true;
-  say({ type: "state", activity: "cold-start", from: "random", iteration: 0, iterations: ITERATIONS, settings });
+  const state = { activity: "cold-start", from: "random", iteration: 0 } as const;
+  say({ type: "state", runNumber, ...state, iterations: ITERATIONS, settings });
   for (let step = 0; step < LESSONS; step += 20) {
     if (step % 100 === 0) tryOut(step);
     const steps = Array.from({ length: 20 }, (_, i) => {
@@ -187,7 +189,8 @@ let watched: number | "mixed" = "mixed";
 const shownGroup = () => groupOf(iteration, watched === "mixed" ? 4 : watched);
 
 function tellState(activity: "training" | "paused" | "pausing" | "finished"): void {
-  say({ type: "state", activity, from: "cold-start", iteration, iterations: ITERATIONS, settings });
+  const state = { activity, from: "cold-start", iteration } as const;
+  say({ type: "state", runNumber, ...state, iterations: ITERATIONS, settings });
 }
 
 async function train(): Promise<void> {
@@ -291,6 +294,7 @@ addEventListener("message", ({ data }: MessageEvent<PageMessage>) => {
     case "start":
       settings = { ...settings, ...data.settings };
       iteration = 0;
+      runNumber++;
       until = Math.min(data.iterations ?? ITERATIONS, PAUSE_AT);
       return void (data.from === "random" ? learn() : train());
     case "resume":

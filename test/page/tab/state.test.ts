@@ -19,8 +19,8 @@ const metrics = (iteration: number): IterationMetrics => ({
   updateSeconds: 1,
   sampledTokens: 100,
 });
-const run = (activity: RunStateMessage["activity"], iteration = 0): RunStateMessage => {
-  return { type: "state", activity, from: "cold-start", iteration, iterations: 110, settings };
+const run = (activity: RunStateMessage["activity"], iteration = 0, runNumber = 1): RunStateMessage => {
+  return { type: "state", runNumber, activity, from: "cold-start", iteration, iterations: 110, settings };
 };
 const evaluated = (iteration: number) => {
   return { iteration, problems: 100, solveRate: 0.3, low: 0.2, high: 0.4, tries: 3, length: 50 };
@@ -64,12 +64,32 @@ describe("the page's state", () => {
     expect(stateOf(ready, start, fault("memory", true)).isStarting).toBe(false);
   });
 
+  it("takes nothing of the old run into a new one's curves, and no state of it for the new one's", () => {
+    const old: News[] = [
+      { type: "lessons", steps: [{ step: 3, steps: 2400, loss: 4.6 }] },
+      { type: "try-out", result: { step: 10, answers: 64, formatRate: 0.1, solveRate: 0 } },
+      { type: "iteration", metrics: metrics(1) },
+      { type: "evaluation", result: evaluated(0) },
+      { type: "saved", iteration: 1, bytes: 1 },
+      run("paused", 1),
+    ];
+    const begun = stateOf(ready, run("paused"), {
+      type: "sent",
+      message: { type: "start", from: "random", settings: {} },
+    });
+    expect(old.reduce(stateAfter, begun)).toBe(begun);
+    const there = stateAfter(begun, run("cold-start", 0, 2));
+    expect([there.isStarting, there.lessons, there.history]).toEqual([false, [], []]);
+    expect(stateAfter(there, old[0]!).lessons).toHaveLength(1);
+  });
+
   it("has the steps of a cold start, and those that are done again after a resume only once", () => {
     const lesson = (step: number, loss: number) => ({ step, steps: 2400, loss });
     const tried = (step: number, formatRate: number) => ({ step, answers: 64, formatRate, solveRate: 0 });
     const state = stateOf(
       ready,
       { type: "sent", message: { type: "start", from: "random", settings: {} } },
+      run("cold-start"),
       { type: "try-out", result: tried(0, 0) },
       { type: "lessons", steps: [lesson(1, 4.8), lesson(2, 4.7), lesson(3, 4.6)] },
       { type: "try-out", result: tried(10, 0.1) },
