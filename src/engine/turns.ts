@@ -7,6 +7,9 @@
  * kind: if a verb called another verb, it would wait for itself for ever.
  */
 
+import { EngineError } from "../errors.ts";
+
+/** See the head of this file. */
 export class Turns {
   /**
    * Settles when everything that was requested so far is done, and never rejects; undefined where nothing is running.
@@ -35,5 +38,27 @@ export class Turns {
     await before;
     this.#waiting--;
     return work();
+  }
+}
+
+/** Turns of an engine's verbs: none begins any more once the engine was disposed of. */
+export class VerbTurns extends Turns {
+  #isOver = false;
+
+  /** As `take`. Throws EngineError, when its turn comes, on an engine that was disposed of. */
+  verb<T>(work: () => Promise<T>): Promise<T> {
+    return this.take(async () => {
+      if (this.#isOver) throw new EngineError("This engine was disposed of; open another one.");
+      return work();
+    });
+  }
+
+  /** The last turn: carries out `release`, once however often it is asked for. */
+  end(release: () => Promise<void> | void): Promise<void> {
+    return this.take(async () => {
+      if (this.#isOver) return;
+      this.#isOver = true;
+      await release();
+    });
   }
 }

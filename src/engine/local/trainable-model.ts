@@ -6,10 +6,10 @@
  */
 
 import type { Device } from "../../compute/device.ts";
-import { CheckpointError, EngineError } from "../../errors.ts";
+import { CheckpointError } from "../../errors.ts";
 import type { SaveDtype } from "../../model/hf-config.ts";
 import type { AdamParams, OptimStepResult, StepResult, Trainable } from "../contract/policy.ts";
-import { Turns } from "../turns.ts";
+import { VerbTurns } from "../turns.ts";
 import { LossScale } from "./loss-scale.ts";
 import type { ModelStore, StoredModel } from "./model-store.ts";
 import type { PendingResults } from "./pending-results.ts";
@@ -20,8 +20,7 @@ export abstract class TrainableModel implements Trainable {
   protected readonly device: Device;
   readonly #store: ModelStore;
   /** The order in which verbs are carried out. */
-  protected readonly turns = new Turns();
-  #disposed = false;
+  protected readonly turns = new VerbTurns();
   #optimizer: OptimizerState | undefined;
 
   constructor(device: Device, store: ModelStore) {
@@ -119,19 +118,14 @@ export abstract class TrainableModel implements Trainable {
   }
 
   dispose(): Promise<void> {
-    return this.turns.take(async () => {
-      if (this.#disposed) return;
-      this.#disposed = true;
+    return this.turns.end(() => {
       this.#forgetOptimizer();
       this.release();
     });
   }
 
   protected inTurn<T>(work: () => Promise<T>): Promise<T> {
-    return this.turns.take(async () => {
-      if (this.#disposed) throw new EngineError("This engine was disposed of; open another one.");
-      return work();
-    });
+    return this.turns.verb(work);
   }
 
   /** A pass that accumulates a gradient, in one turn with the reading of its results. */

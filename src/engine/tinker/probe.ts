@@ -84,8 +84,8 @@ async function sampledDatum({ client, profile, info }: RemotePolicyParts, model:
     if (tokens.length !== COMPLETION) {
       throw otherwise(profile, `it wrote ${tokens.length} tokens where ${COMPLETION} were asked for and nothing stops`);
     }
-    const whole = Int32Array.from([...promptTokens, ...tokens]);
-    requireLogprobs(profile, "its prompt_logprobs", await sampler.score(whole, COMPLETION, profile), logprobs);
+    const [scored] = await sampler.score([{ promptTokens, completionTokens: tokens }], profile);
+    requireLogprobs(profile, "its prompt_logprobs", scored!, logprobs);
     const weights = Float32Array.from({ length: COMPLETION }, (_, t) => (t === 0 ? 1 : 0));
     return { promptTokens, completionTokens: tokens, weights, samplerLogprobs: logprobs };
   }

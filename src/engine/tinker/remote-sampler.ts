@@ -10,11 +10,13 @@ import {
   type WireTopk,
 } from "../../tinker/messages.ts";
 import type { RequestInput } from "../../tinker/requests.ts";
+import type { ScoreDatum } from "../contract/sampler.ts";
 import type { SamplingParams } from "../contract/sampling.ts";
 import type { TokenLogprob } from "../contract/session.ts";
 import type { TinkerProfile } from "./profile.ts";
 import { ResultGone, type Submitted, type TinkerClient } from "./tinker-client.ts";
 
+type ScoredTexts = Pick<ScoreDatum, "promptTokens" | "completionTokens">;
 type SampleInput = RequestInput<"asample">;
 /** What a request asks for beside its prompt. */
 export type SampleAsk = Omit<SampleInput, "sampling_session_id" | "seq_id" | "prompt">;
@@ -69,8 +71,13 @@ export class RemoteSampler {
       .catch(() => {});
   }
 
-  /** The log-probabilities of a sequence's last `count` tokens. */
-  async score(tokens: Int32Array, count: number, profile: TinkerProfile): Promise<Float32Array> {
+  /** The log-probabilities of each completion's own tokens. */
+  async score(data: readonly ScoredTexts[], profile: TinkerProfile): Promise<Float32Array[]> {
+    return Promise.all(data.map((datum) => this.#scoreOne(datum, profile)));
+  }
+
+  async #scoreOne({ promptTokens, completionTokens }: ScoredTexts, profile: TinkerProfile): Promise<Float32Array> {
+    const tokens = Int32Array.from([...promptTokens, ...completionTokens]);
     const response = await this.sample(tokens, {
       num_samples: 1,
       sampling_params: { max_tokens: 1, temperature: 1 },
@@ -78,7 +85,7 @@ export class RemoteSampler {
     });
     const all = floatsIn(response.promptLogprobs, "prompt_logprobs");
     const expected = profile.promptLogprobs === "n" ? tokens.length : tokens.length - 1;
-    if (all.length === expected) return all.slice(expected - count);
+    if (all.length === expected) return all.slice(expected - completionTokens.length);
     throw new EngineError(
       `The Tinker server gave ${all.length} prompt_logprobs for ${tokens.length} tokens; the profile ${profile.name} expects ${expected}.`,
     );

@@ -32,7 +32,7 @@ import {
   requireSampling,
   requireTemperature,
 } from "../local/requests.ts";
-import { Turns } from "../turns.ts";
+import { VerbTurns } from "../turns.ts";
 import { passesOf, scorePass } from "./passes.ts";
 import type { Pass, RemoteModel } from "./remote-model.ts";
 import { capabilitiesOf, createModel, createModelOf, type RemotePolicyParts, unloadModel } from "./remote-parts.ts";
@@ -64,7 +64,7 @@ export class TinkerPolicy implements Policy {
     remove: (names) => this.#turns.take(() => this.#removeCheckpoints(names)),
   };
   readonly #parts: RemotePolicyParts;
-  readonly #turns = new Turns();
+  readonly #turns = new VerbTurns();
   #model: RemoteModel;
   /** Of the weights as they are; undefined where they have changed since. */
   #current: RemoteSampler | undefined;
@@ -80,7 +80,6 @@ export class TinkerPolicy implements Policy {
   #isBase = true;
   /** A gradient was accumulated since the last step. */
   #hasGradient = false;
-  #disposed = false;
 
   private constructor(parts: RemotePolicyParts, model: RemoteModel) {
     this.#parts = parts;
@@ -99,7 +98,7 @@ export class TinkerPolicy implements Policy {
     params: SamplingParams,
     onProgress?: SampleProgress,
   ): Promise<SampledSequence[]> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       requireSampling(this.info, prompts, params);
       const sampler = await this.#sampler();
       return sampleRemotely(sampler, this.#parts.profile, prompts, params, onProgress);
@@ -108,14 +107,14 @@ export class TinkerPolicy implements Policy {
 
   openSession(): SamplingSession {
     if (!this.capabilities.sessions) throw new EngineError(`The engine ${this.info.name} has no sampling sessions.`);
-    return new RemoteSession(this.info, () => this.#inTurn(() => this.#sampler()));
+    return new RemoteSession(this.info, () => this.#turns.verb(() => this.#sampler()));
   }
 
   score(
     data: readonly ScoreDatum[],
     { temperature, policy = "policy" }: ScoreOptions & { readonly policy?: PolicyName },
   ): Promise<ScoreResult> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       this.#requireTemperature(temperature);
       requireData(this.info, data);
       if (policy === "policy") return this.#score(data, temperature, undefined);
@@ -125,21 +124,16 @@ export class TinkerPolicy implements Policy {
       const { profile } = this.#parts;
       const { sampler } = this.#reference;
       if (profile.extension) return this.#score(data, temperature, sampler.id);
-      const logprobs = await Promise.all(
-        data.map(({ promptTokens, completionTokens }) =>
-          sampler.score(Int32Array.from([...promptTokens, ...completionTokens]), completionTokens.length, profile),
-        ),
-      );
-      return { logprobs };
+      return { logprobs: await sampler.score(data, profile) };
     });
   }
 
   forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
-    return this.#inTurn(async () => (await this.#train(data, loss)).result());
+    return this.#turns.verb(async () => (await this.#train(data, loss)).result());
   }
 
   step(data: readonly Datum[], loss: LossSpec, adam: AdamParams): Promise<StepResult<ForwardBackwardResult>> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       this.#requireAdam(adam);
       const training = await this.#train(data, loss);
       // Sent before the gradient is there: the server carries them out one after the other.
@@ -152,7 +146,7 @@ export class TinkerPolicy implements Policy {
   }
 
   optimStep(params: AdamParams): Promise<OptimStepResult> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       this.#requireAdam(params);
       if (!this.#hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
       return (await this.#submitStep(params))();
@@ -160,7 +154,7 @@ export class TinkerPolicy implements Policy {
   }
 
   freezeReference(mixup = 1): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       requireMixup(mixup);
       if (mixup !== 1) {
         throw new EngineError(
@@ -172,7 +166,7 @@ export class TinkerPolicy implements Policy {
   }
 
   resetOptimizer(): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       if (this.#isPristine) return;
       const { path } = await this.#model.save("weights", "reset");
       await this.#replaceModel(requirePath(path), false);
@@ -181,7 +175,7 @@ export class TinkerPolicy implements Policy {
   }
 
   saveState(directory: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       const { path, digest } = await this.#model.save("weights", "state");
       const uri = requirePath(path);
       // Where the server does not say what it saved, its name stands for it: a name is never saved to again.
@@ -194,7 +188,7 @@ export class TinkerPolicy implements Policy {
   }
 
   loadState(directory: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       const { artifact, reference } = await this.#parts.files.readState(directory);
       if (reference !== null) this.#namedReferences.add(reference);
       try {
@@ -209,7 +203,7 @@ export class TinkerPolicy implements Policy {
   }
 
   saveWeights(directory: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       const saved = await this.#model.save("sampler", "weights");
       const uri = requirePath(saved.path);
       const { client, files, profile, lora, baseModel } = this.#parts;
@@ -230,18 +224,7 @@ export class TinkerPolicy implements Policy {
   }
 
   dispose(): Promise<void> {
-    return this.#turns.take(async () => {
-      if (this.#disposed) return;
-      this.#disposed = true;
-      await this.#parts.client.close();
-    });
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    return this.#turns.take(async () => {
-      if (this.#disposed) throw new EngineError("This engine was disposed of; open another one.");
-      return work();
-    });
+    return this.#turns.end(() => this.#parts.client.close());
   }
 
   /** The snapshot of the weights as they are. */

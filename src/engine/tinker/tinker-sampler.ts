@@ -17,7 +17,7 @@ import type {
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
 import { requireData, requireSampling } from "../local/requests.ts";
-import { Turns } from "../turns.ts";
+import { VerbTurns } from "../turns.ts";
 import { type RemotePolicyParts, samplerCapabilitiesOf } from "./remote-parts.ts";
 import { BASE, openReference, type RemoteReference } from "./remote-reference.ts";
 import { RemoteSession } from "./remote-session.ts";
@@ -28,8 +28,7 @@ export class TinkerSampler implements Sampler {
   readonly capabilities: Capabilities;
   readonly #parts: RemotePolicyParts;
   readonly #weights: RemoteReference;
-  readonly #turns = new Turns();
-  #disposed = false;
+  readonly #turns = new VerbTurns();
 
   private constructor(parts: RemotePolicyParts, weights: RemoteReference) {
     this.#parts = parts;
@@ -48,7 +47,7 @@ export class TinkerSampler implements Sampler {
     params: SamplingParams,
     onProgress?: SampleProgress,
   ): Promise<SampledSequence[]> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       requireSampling(this.info, prompts, params);
       return sampleRemotely(this.#weights.sampler, this.#parts.profile, prompts, params, onProgress);
     });
@@ -56,41 +55,20 @@ export class TinkerSampler implements Sampler {
 
   openSession(): SamplingSession {
     if (!this.capabilities.sessions) throw new EngineError(`The engine ${this.info.name} has no sampling sessions.`);
-    return new RemoteSession(this.info, () => this.#inTurn(async () => this.#weights.sampler));
+    return new RemoteSession(this.info, () => this.#turns.verb(async () => this.#weights.sampler));
   }
 
   score(data: readonly ScoreDatum[], { temperature }: ScoreOptions): Promise<ScoreResult> {
-    return this.#inTurn(async () => {
+    return this.#turns.verb(async () => {
       if (temperature !== 1) throw new EngineError(`The engine ${this.info.name} scores at temperature 1 only.`);
       requireData(this.info, data);
       const other = data.find(({ keptTokens, targetTokens }) => keptTokens ?? targetTokens);
       if (other) throw new EngineError(`The engine ${this.info.name} scores a completion's own tokens only.`);
-      const { profile } = this.#parts;
-      const logprobs = await Promise.all(
-        data.map(({ promptTokens, completionTokens }) =>
-          this.#weights.sampler.score(
-            Int32Array.from([...promptTokens, ...completionTokens]),
-            completionTokens.length,
-            profile,
-          ),
-        ),
-      );
-      return { logprobs };
+      return { logprobs: await this.#weights.sampler.score(data, this.#parts.profile) };
     });
   }
 
   dispose(): Promise<void> {
-    return this.#turns.take(async () => {
-      if (this.#disposed) return;
-      this.#disposed = true;
-      await this.#parts.client.close();
-    });
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    return this.#turns.take(async () => {
-      if (this.#disposed) throw new EngineError("This engine was disposed of; open another one.");
-      return work();
-    });
+    return this.#turns.end(() => this.#parts.client.close());
   }
 }
