@@ -47,7 +47,7 @@ export const ANY_SCORE = -Number.MAX_VALUE;
 const ABSTAINED = "abstained";
 
 /** What reward models among filters are computed with: the step's engine, beside one that is elsewhere this process. */
-export interface FilterComputing {
+interface FilterComputing {
   readonly compute: Computing;
   readonly engine?: EngineSpec | undefined;
 }

@@ -85,30 +85,9 @@ export const SHAPE_CALLS: readonly CallDefinition[] = [
     },
   ],
   ["narrow", "input, dim, start, length", narrowed],
-  [
-    "index_select",
-    "input, dim, index",
-    (given) => {
-      const x = given.array("input");
-      return indexSelect(given.tape, x, given.axis(x), given.array("index"));
-    },
-  ],
-  [
-    "gather",
-    "input, dim, index",
-    (given) => {
-      const x = given.array("input");
-      return gather(given.tape, x, given.axis(x), given.array("index"));
-    },
-  ],
-  [
-    "take_along_dim",
-    "input, indices, dim",
-    (given) => {
-      const x = given.array("input");
-      return gather(given.tape, x, given.axis(x), given.array("indices"));
-    },
-  ],
+  ["index_select", "input, dim, index", alongAxis("index", indexSelect)],
+  ["gather", "input, dim, index", alongAxis("index", gather)],
+  ["take_along_dim", "input, indices, dim", alongAxis("indices", gather)],
   [
     "masked_select",
     "input, mask",
@@ -168,6 +147,17 @@ export const SHAPE_CALLS: readonly CallDefinition[] = [
   ],
   ["torch.arange", "start, end?, step?, dtype?", progression],
 ];
+
+/** An operation on the axis `dim` of `input`, by the places that the array `places` has. */
+function alongAxis(
+  places: string,
+  run: (tape: Tape, x: LossArray, axis: number, places: LossArray) => LossArray,
+): CallDefinition[2] {
+  return (given) => {
+    const x = given.array("input");
+    return run(given.tape, x, given.axis(x), given.array(places));
+  };
+}
 
 function flattened(given: CallArguments): LossValue {
   const x = given.array("input");
