@@ -124,7 +124,7 @@ export const runCommand: Command = {
 
 /** Whether a device is asked for here, and not by the recipe's file alone. */
 function asksForDevice(overrides: readonly string[]): boolean {
-  return overrides.some((override) => override.startsWith("engine.device="));
+  return overrides.some((override) => /^engine(\.device)?=/.test(override));
 }
 
 /** The commands that go on with the run in `path`, whose device was lost. Of an option that is given twice the last counts. */
