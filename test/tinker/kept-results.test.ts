@@ -192,3 +192,23 @@ describe("rounds of training", () => {
     await routes.close();
   });
 });
+
+describe("weights that a client samples from while it trains", () => {
+  it("are there once, also where the client goes on with another model", async () => {
+    const { post, result, newModel, routes, directory, defects } = await startAsked();
+    const models = [await newModel(0), await newModel(1)];
+    for (const model of models) {
+      for (const seq_id of [1, 2]) {
+        const save = { model_id: model, seq_id, sampling_session_seq_id: 0, kind: "inflight" };
+        expect((await result(await post("save_weights_for_sampler", save))).error).toBeUndefined();
+      }
+    }
+    const saved = models.map((model) => {
+      const folder = join(directory, model.replaceAll(":", "~"), "sampler_weights");
+      return readdirSync(folder).length;
+    });
+    expect(saved).toEqual([0, 1]);
+    expect(defects).toEqual([]);
+    await routes.close();
+  });
+});

@@ -11,6 +11,7 @@ const NO_ALTERNATIVE = -99_999;
 
 const FIRST_ROOM = 64;
 
+/** What has been drawn of a sequence so far. */
 export class DrawnTokens {
   /** Alternatives that are reported of each token. */
   readonly #k: number;
