@@ -211,4 +211,35 @@ describe("weights that a client samples from while it trains", () => {
     expect(defects).toEqual([]);
     await routes.close();
   });
+
+  it("are those that were used last where a client saves after each step, also for the next server", async () => {
+    const limits = { mostSamplingSessions: 3 };
+    const first = await startAsked(limits);
+    const { post, result, newModel, directory, session_id } = first;
+    const model = await newModel();
+    const prompt = { chunks: [{ tokens: [3] }] };
+    const sessions: string[] = [];
+    for (let step = 0; step < 20; step++) {
+      const save = { model_id: model, seq_id: 1 + step, sampling_session_seq_id: step };
+      sessions.push((await result(await post("save_weights_for_sampler", save))).sampling_session_id);
+      // The first one is used all the time.
+      const sample = { sampling_session_id: sessions[0], seq_id: step, prompt, sampling_params: { max_tokens: 1 } };
+      expect((await post("asample", sample)).status).toBe(200);
+    }
+    const saved = join(directory, model.replaceAll(":", "~"), "sampler_weights");
+    const kept = join(directory, "sessions", session_id, "sampling");
+    expect(readdirSync(saved).sort()).toEqual(["unnamed-0", "unnamed-18", "unnamed-19"]);
+    expect(readdirSync(kept).sort()).toEqual(["0.json", "18.json", "19.json"]);
+    const sample = { sampling_session_id: sessions[5], seq_id: 0, prompt, sampling_params: { max_tokens: 1 } };
+    expect(await post("asample", sample)).toMatchObject({
+      status: 404,
+      json: { detail: expect.stringContaining("the 3 that were used last are kept") },
+    });
+    await first.routes.close();
+    const second = await startAsked(limits, directory);
+    expect((await second.ask("GET", `samplers/${encodeURIComponent(sessions[19]!)}`)).status).toBe(200);
+    expect((await second.ask("GET", `samplers/${encodeURIComponent(sessions[5]!)}`)).status).toBe(404);
+    expect([...first.defects, ...second.defects]).toEqual([]);
+    await second.routes.close();
+  });
 });

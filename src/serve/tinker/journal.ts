@@ -148,6 +148,11 @@ export class Journal {
     await writeKept(this.#root, join(session, "sampling", `${sampling.number}.json`), [JSON.stringify(sampling)]);
   }
 
+  /** The sampling session is over. */
+  async dropSampling(session: string, number: number): Promise<void> {
+    await rm(join(this.#root, session, "sampling", `${number}.json`), { force: true });
+  }
+
   /** Throws RequestFailure where the journal is full. */
   async keepLoss(session: string, number: number, text: string): Promise<void> {
     if (!this.#sessions.has(session)) return;
