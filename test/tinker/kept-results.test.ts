@@ -141,7 +141,6 @@ describe("results", () => {
     const before = used();
     await carryOut(500, 3500);
     expect(futures.kept).toMatchObject({ results: 3500, bytesInMemory: 0 });
-    console.log("PER", (used() - before) / 3000);
     expect((used() - before) / 3000).toBeLessThan(1000);
     journal.close();
   });
