@@ -26,7 +26,13 @@ export interface RemotePolicyParts {
 }
 
 /** What can be done on a server of this profile. */
-export function capabilitiesOf({ extension, clipping, gradientNorm, adapters }: TinkerProfile): Capabilities {
+export function capabilitiesOf({
+  extension,
+  clipping,
+  gradientNorm,
+  adapters,
+  snapshots,
+}: TinkerProfile): Capabilities {
   const plain: Capabilities = {
     ...NO_CAPABILITIES,
     losses: engineLossNames(),
@@ -35,6 +41,8 @@ export function capabilitiesOf({ extension, clipping, gradientNorm, adapters }: 
     gradientNorm: gradientNorm !== undefined,
     gradientClipping: clipping === "request",
     otherTargets: true,
+    // Where a model has one set of weights, whoever samples from older ones undoes what was trained since.
+    snapshots: snapshots === "apart",
     weightFiles: adapters !== "none",
   };
   if (!extension) return plain;

@@ -50,15 +50,23 @@ export async function sampleRemotely(
   const mostTokensOf = ({ numSamples }: SamplePrompt) => numSamples * params.maxCompletionTokens;
   let mostTokens = wanted.reduce((sum, prompt) => sum + mostTokensOf(prompt), 0);
   const submitted = await Promise.all(wanted.map(({ tokens }, i) => sampler.submit(tokens, asks[i]!)));
+  const unanswered = new Set(submitted);
   const results = await Promise.all(
     wanted.map(async (prompt, i) => {
       const response = await sampler.sample(prompt.tokens, asks[i]!, submitted[i]);
+      unanswered.delete(submitted[i]!);
       const sequences = sequencesOf(response, prompt);
       const tokens = sequences.reduce((sum, sequence) => sum + sequence.tokens.length, 0);
       progress.finished += sequences.length;
       progress.tokens += tokens;
       mostTokens += tokens - mostTokensOf(prompt);
-      onProgress?.({ ...progress, mostTokens });
+      try {
+        onProgress?.({ ...progress, mostTokens });
+      } catch (error) {
+        // Whoever asked does not want the rest any more.
+        await Promise.all([...unanswered].map((request) => sampler.cancel(request)));
+        throw error;
+      }
       return sequences;
     }),
   );
