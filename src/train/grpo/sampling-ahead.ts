@@ -18,8 +18,8 @@ import { readWaiting, writeWaiting } from "./waiting-completions.ts";
 interface UnderWay {
   readonly snapshot: Sampler;
   readonly completions: Promise<readonly Completion[]>;
-  /** Told of the progress, once somebody waits. */
-  listener: SampleProgress;
+  /** What is told of the progress: nobody, until somebody waits. */
+  readonly progress: { listener: SampleProgress };
 }
 
 /** The completions of the iteration after the one at hand. Nothing of it does anything with `maxStaleness` 0. */
@@ -94,10 +94,10 @@ export class SamplingAhead {
     const problems = [...trainProblems(task, firstPrompt, promptsPerIteration)];
     const sampling = samplingOptions(this.#config, seed, iteration);
     const snapshot = await engine.snapshot!();
-    const onProgress: SampleProgress = (sampled) => underWay.listener(sampled);
+    const progress: UnderWay["progress"] = { listener: () => {} };
+    const onProgress: SampleProgress = (sampled) => progress.listener(sampled);
     const completions = sampleCompletions(snapshot, tokenizer, problems, groupSize, sampling, onProgress);
-    const underWay: UnderWay = { snapshot, completions, listener: () => {} };
-    this.#underWay = underWay;
+    this.#underWay = { snapshot, completions, progress };
     // Whoever waits hears of a failure, and somebody waits at the end of the iteration.
     completions.catch(() => {});
   }
@@ -106,7 +106,7 @@ export class SamplingAhead {
   async finish(onProgress: SampleProgress): Promise<void> {
     const underWay = this.#underWay;
     if (underWay === undefined) return;
-    underWay.listener = onProgress;
+    underWay.progress.listener = onProgress;
     this.#waiting = await underWay.completions;
     this.#underWay = undefined;
     await underWay.snapshot.dispose();
@@ -117,7 +117,7 @@ export class SamplingAhead {
     const underWay = this.#underWay;
     if (underWay === undefined) return;
     this.#underWay = undefined;
-    underWay.listener = () => {
+    underWay.progress.listener = () => {
       throw new Unwanted();
     };
     await underWay.completions.catch(() => {});
