@@ -57,8 +57,16 @@ async function train(profile: string, watch: (wire: Wire) => Wire) {
   return log;
 }
 
+/** What is read of requests here. */
+interface Asked {
+  readonly request_id?: string;
+  readonly sampling_session_id?: string;
+  readonly path?: string;
+  readonly aha?: { readonly iteration: number };
+}
+
 const bodyOf = (body: string | Uint8Array | undefined) =>
-  typeof body === "string" ? (JSON.parse(body) as Record<string, never>) : undefined;
+  typeof body === "string" ? (JSON.parse(body) as Asked) : undefined;
 
 it("trains while the next completions are sampled: they have no answer before the step was asked for", async () => {
   // Which iteration the samples of a request are of.
@@ -81,7 +89,7 @@ it("trains while the next completions are sampled: they have no answer before th
     const response = await wire(request);
     if (name === "asample") {
       const { request_id } = JSON.parse(new TextDecoder().decode(response.body)) as { readonly request_id: string };
-      sampled.set(request_id, (body!.aha as { readonly iteration: number }).iteration);
+      sampled.set(request_id, body!.aha!.iteration);
       names.add(body!.sampling_session_id!);
     }
     return response;

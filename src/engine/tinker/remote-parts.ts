@@ -63,7 +63,10 @@ export function capabilitiesOf({
 /** What can be done with weights there that are only read. */
 export function samplerCapabilitiesOf({ extension }: TinkerProfile): Capabilities {
   if (!extension) return NO_CAPABILITIES;
-  return { ...NO_CAPABILITIES, keptTokens: true, seededDraws: true, minimumLength: true, sessions: true };
+  return {
+    ...NO_CAPABILITIES,
+    ...{ scoringTemperature: true, keptTokens: true, seededDraws: true, minimumLength: true, sessions: true },
+  };
 }
 
 /** Makes a model on the server. Throws EngineError where it refuses. */

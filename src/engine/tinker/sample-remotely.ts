@@ -8,13 +8,12 @@ import type { TinkerProfile } from "./profile.ts";
 import {
   drawnTokens,
   keptOf,
+  nextCall,
   promptSeed,
   type RemoteSampler,
   type SampleAsk,
   samplingParamsOf,
 } from "./remote-sampler.ts";
-
-let calls = 0;
 
 /** Completes every prompt; results in the contract's order. Throws EngineError for parameters that the server lacks. */
 export async function sampleRemotely(
@@ -28,7 +27,7 @@ export async function sampleRemotely(
   const wanted = prompts.flatMap((prompt, promptIndex) => (prompt.numSamples > 0 ? [{ ...prompt, promptIndex }] : []));
   const total = wanted.reduce((sum, { numSamples }) => sum + numSamples, 0);
   // Prompts of one call are computed together there, as they are in one process.
-  const call = `${++calls}`;
+  const call = nextCall();
   const asks = wanted.map(({ numSamples, promptId }, index): SampleAsk => {
     if (!profile.extension) {
       return { num_samples: numSamples, sampling_params: samplingParamsOf(params, promptSeed(params, promptId)) };

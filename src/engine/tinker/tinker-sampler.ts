@@ -17,7 +17,7 @@ import type {
 } from "../contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
-import { requireData, requireSampling } from "../local/requests.ts";
+import { requireData, requireSampling, requireTemperature } from "../local/requests.ts";
 import { VerbTurns } from "../turns.ts";
 import { type RemotePolicyParts, samplerCapabilitiesOf } from "./remote-parts.ts";
 import { BASE, openReference } from "./remote-reference.ts";
@@ -66,11 +66,14 @@ export class TinkerSampler implements Sampler {
 
   score(data: readonly ScoreDatum[], { temperature }: ScoreOptions): Promise<ScoreResult> {
     return this.#turns.verb(async () => {
-      if (temperature !== 1) throw new EngineError(`The engine ${this.info.name} scores at temperature 1 only.`);
+      requireTemperature(temperature);
+      if (temperature !== 1 && !this.capabilities.scoringTemperature) {
+        throw new EngineError(`The engine ${this.info.name} scores at temperature 1 only.`);
+      }
       requireData(this.info, data);
       const other = data.find(({ keptTokens, targetTokens }) => keptTokens ?? targetTokens);
       if (other) throw new EngineError(`The engine ${this.info.name} scores a completion's own tokens only.`);
-      return { logprobs: await this.#weights.score(data, this.#parts.profile) };
+      return { logprobs: await this.#weights.score(data, this.#parts.profile, temperature) };
     });
   }
 

@@ -1,6 +1,7 @@
 /** On-policy distillation, as a trainer. */
 
 import type { Scorer } from "../../engine/contract/sampler.ts";
+import { readsWeights } from "../../engine/open.ts";
 import { ConfigError } from "../../errors.ts";
 import { pathAt } from "../../named-paths.ts";
 import { count } from "../../number-text.ts";
@@ -17,13 +18,13 @@ export const distillTrainer = defineTrainer({
   unit: "iteration",
   isOnPolicy: true,
   lossIsNoMeasure: true,
-  shape: () => distillShape,
+  shape: distillShape,
   issues: distillIssues,
   paths: (config) => pathAt(config, ["teacher", "path"], "model"),
-  // A teacher behind an endpoint takes no memory here.
-  supportingModels: ({ teacher: { path } }) => {
+  // A teacher behind an endpoint, or on a server, takes no memory here.
+  supportingModels: ({ teacher: { path, engine } }) => {
     const about = { id: "teacher", kind: "model", key: "teacher.path", remedy: "train the teacher first" } as const;
-    return path === undefined ? [] : [{ ...about, path }];
+    return path === undefined || (engine && !readsWeights(engine)) ? [] : [{ ...about, path }];
   },
   check: (parts, config) => withTeacher(parts, config, async (teacher) => checkDistill(parts, config, teacher)),
   train: (context, config) => withTeacher(context, config, (teacher) => trainDistill(context, config, teacher)),

@@ -7,6 +7,7 @@ import { NO_CAPABILITIES } from "../../../src/engine/contract/capabilities.ts";
 import type { Policy } from "../../../src/engine/contract/policy.ts";
 import type { Sampler } from "../../../src/engine/contract/sampler.ts";
 import { CheckpointError, ConfigError, EngineError, RunInterrupted } from "../../../src/errors.ts";
+import type { Reward, WeightedReward } from "../../../src/rewards/reward.ts";
 import type { TrainContext } from "../../../src/train/context.ts";
 import { trainGrpo } from "../../../src/train/grpo/grpo.ts";
 import { grpoConfigSchema } from "../../../src/train/grpo/issues.ts";
@@ -134,18 +135,19 @@ describe("maxStaleness 1", () => {
         return result;
       },
     });
-    const judging = {
+    const judge = (letterReward.reward as Reward).judge;
+    const judging: WeightedReward = {
       weight: 1,
       reward: {
         name: "letter",
-        judgeBatch: async (inputs: readonly Parameters<NonNullable<typeof letterReward.reward.judge>>[0][]) => {
+        judgeBatch: async (inputs) => {
           happened.push("judging");
-          return Promise.all(inputs.map((input) => letterReward.reward.judge!(input)));
+          return Promise.all(inputs.map(judge));
         },
       },
     };
     const log = new MemoryLog();
-    await trainGrpo(lettersContext(stepping, log), configOf({ iterations: 3 }), [judging as never]);
+    await trainGrpo(lettersContext(stepping, log), configOf({ iterations: 3 }), [judging]);
     expect(happened).toEqual([
       ...["sampling 1 begins", "judging", "step", "sampling 1 ends"],
       ...["sampling 2 begins", "judging", "step", "sampling 2 ends"],
@@ -168,7 +170,9 @@ describe("maxStaleness 1", () => {
     for (const value of later) expect(value).toBeGreaterThan(1e-4);
     expect((await whole(configOf({ maxStaleness: 0 }))).log.metricsRows[1]).not.toHaveProperty("staleness/mean");
     // Ratios are those of the policy to the sampler, at the first step too.
-    const ratios = log.rolloutRows.filter(({ iteration }) => iteration === 2).flatMap((row) => [...(row.ratios ?? [])]);
+    const ratios = log.rolloutRows
+      .filter(({ iteration }) => iteration === 2)
+      .flatMap((row) => Array.from(row.ratios ?? []));
     expect(Math.max(...ratios.map((ratio) => Math.abs(Math.log(ratio))))).toBeGreaterThan(1e-3);
   });
 
@@ -178,7 +182,7 @@ describe("maxStaleness 1", () => {
       expect(row["sampling/importance_sampling_ratio/max"]).toBeGreaterThan(1.001);
       expect(row["sampling/importance_sampling_ratio/max"]).toBeLessThanOrEqual(2);
     }
-    const ratios = log.rolloutRows.flatMap((row) => [...(row.ratios ?? [])]);
+    const ratios = log.rolloutRows.flatMap((row) => Array.from(row.ratios ?? []));
     for (const ratio of ratios) expect(ratio).toBeCloseTo(1, 5);
   });
 
