@@ -106,6 +106,18 @@ describe("a model beside the trained one", () => {
     expect(names((await diagnose(distilled, { samples: 0, signal })).findings)).toContain("error teacher");
   });
 
+  it("is an error where it is on a server that cannot be asked, and takes no memory here", async () => {
+    const engine = "{kind: tinker, url: http://127.0.0.1:1, baseModel: big, patienceSeconds: 0.1}";
+    const keys = "iterations: 1, promptsPerIteration: 1, maxCompletionTokens: 8, learningRate: 1e-4";
+    const stage = `stages.r1-zero={name: d, trainer: distill, teacher: {path: ./no/teacher, engine: ${engine}}, ${keys}}`;
+    const recipe = await loadRecipe(SMOKE_RECIPE, [stage]);
+    const { findings } = await diagnose(recipe, { samples: 0, signal });
+    expect(findings.find(({ id }) => id === "teacher")).toMatchObject({
+      severity: "error",
+      measured: expect.stringMatching(/server at http:\/\/127\.0\.0\.1:1 could not be asked/),
+    });
+  });
+
   it("takes memory", async () => {
     const recipe = await loadRecipe(SMOKE_RECIPE);
     const config = knownModel("Qwen/Qwen2.5-0.5B")!;

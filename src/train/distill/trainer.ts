@@ -21,10 +21,11 @@ export const distillTrainer = defineTrainer({
   shape: distillShape,
   issues: distillIssues,
   paths: (config) => pathAt(config, ["teacher", "path"], "model"),
-  // A teacher behind an endpoint, or on a server, takes no memory here.
+  // A teacher behind an endpoint takes no memory here, and says nothing of itself before it is asked to score.
   supportingModels: ({ teacher: { path, engine } }) => {
     const about = { id: "teacher", kind: "model", key: "teacher.path", remedy: "train the teacher first" } as const;
-    return path === undefined || (engine && !readsWeights(engine)) ? [] : [{ ...about, path }];
+    const isElsewhere = engine !== undefined && !readsWeights(engine);
+    return path === undefined ? [] : [{ ...about, path, ...(isElsewhere && { engine }) }];
   },
   check: (parts, config) => withTeacher(parts, config, async (teacher) => checkDistill(parts, config, teacher)),
   train: (context, config) => withTeacher(context, config, (teacher) => trainDistill(context, config, teacher)),
