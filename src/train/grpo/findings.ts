@@ -152,7 +152,8 @@ export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFindi
       "sampled-ahead",
       `maxStaleness ${stage.maxStaleness}`,
       "completions are of the weights of one iteration before, which ratios correct for; it saves time where sampling, training " +
-        "and judges compute in different places (engine.kind tinker, judges behind an endpoint)",
+        "and judges compute in different places (engine.kind tinker, judges behind an endpoint), where the estimate is too long: it " +
+        "counts one after the other",
       "watch clip_ratio and sampling/sampling_logp_difference; on one machine without slow judges take 0",
     );
   if (stage.temperature < LOW_TEMPERATURE)
