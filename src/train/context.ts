@@ -26,7 +26,8 @@ export type MetricsRow = { readonly step: number } & Readonly<Record<string, num
 export interface UpdatedTokens {
   /** Where tokens of one completion have different ones; else each has the completion's. */
   readonly tokenAdvantages?: ArrayLike<number>;
-  /** r = π / π_old as the loss read it, at the newest update that did: 1 but for rounding before the first optimizer step. */
+  /** r = π / π_old as the loss read it, at the newest update that did: before the first optimizer step 1 but for rounding, unless
+   * older weights sampled (GRPO's maxStaleness). */
   readonly ratios?: ArrayLike<number>;
   /** Of the policy at that update, in nats: −Σ p log p over the vocabulary. */
   readonly entropies?: ArrayLike<number>;
