@@ -60,6 +60,8 @@ export interface KeptCheckpoint extends CheckpointDescription {
 /** The checkpoints below a directory. */
 export class CheckpointStore {
   readonly #root: string;
+  /** The ones that are to go, by their directories; undefined until the first look. */
+  #expiring: Map<string, { readonly path: TinkerPath; readonly expiresAt: string }> | undefined;
 
   constructor(root: string) {
     this.#root = root;
@@ -122,6 +124,7 @@ export class CheckpointStore {
       await writeWhole(join(temporary, DESCRIPTION), `${JSON.stringify(own, null, 2)}\n`);
       return own;
     });
+    this.#noteExpiry(path, description.expiresAt);
     return { ...description, path, directory };
   }
 
@@ -145,6 +148,7 @@ export class CheckpointStore {
       throw new Refusal(404, `There is no checkpoint ${formatTinkerPath(path)}.`);
     }
     await rm(this.#directoryOf(path), { recursive: true, force: true });
+    this.#noteExpiry(path, null);
   }
 
   /** When it is to go; null: never. */
@@ -152,14 +156,33 @@ export class CheckpointStore {
     const { directory, path: _, ...description } = await this.find(path);
     const expiresAt = ttlSeconds === null ? null : new Date(Date.now() + 1000 * ttlSeconds).toISOString();
     await writeWhole(join(directory, DESCRIPTION), `${JSON.stringify({ ...description, expiresAt }, null, 2)}\n`);
+    this.#noteExpiry(path, expiresAt);
   }
 
-  /** Removes those whose time is over, and says which. */
+  /** Removes those whose time is over, and says which. All are looked at once: there may be many, and few are to go. */
   async sweep(): Promise<TinkerPath[]> {
+    if (this.#expiring === undefined) {
+      this.#expiring = new Map();
+      for (const { path, expiresAt } of await this.#all(undefined)) this.#noteExpiry(path, expiresAt);
+    }
     const now = new Date().toISOString();
-    const over = (await this.#all(undefined)).filter((checkpoint) => isOver(checkpoint, now));
-    for (const { directory } of over) await rm(directory, { recursive: true, force: true });
-    return over.map(({ path }) => path);
+    const removed: TinkerPath[] = [];
+    for (const noted of [...this.#expiring.values()].filter((checkpoint) => isOver(checkpoint, now))) {
+      const { path } = noted;
+      // What the file says counts.
+      const found = await this.#described(path);
+      if (found && isOver(found, now)) {
+        await rm(this.#directoryOf(path), { recursive: true, force: true });
+        removed.push(path);
+        this.#noteExpiry(path, null);
+      } else this.#noteExpiry(path, found?.expiresAt ?? null);
+    }
+    return removed;
+  }
+
+  #noteExpiry(path: TinkerPath, expiresAt: string | null): void {
+    if (expiresAt === null) this.#expiring?.delete(this.#directoryOf(path));
+    else this.#expiring?.set(this.#directoryOf(path), { path, expiresAt });
   }
 
   /** Those that are on the disk, also those whose time is over. */
@@ -201,7 +224,8 @@ export class CheckpointStore {
   }
 }
 
-const isOver = ({ expiresAt }: CheckpointDescription, now: string) => expiresAt !== null && expiresAt <= now;
+const isOver = ({ expiresAt }: Pick<CheckpointDescription, "expiresAt">, now: string) =>
+  expiresAt !== null && expiresAt <= now;
 
 const isName = (name: string) => /^[A-Za-z0-9_.-]{1,200}$/.test(name) && !/^\.+$/.test(name);
 

@@ -16,7 +16,14 @@ export interface TinkerLimits {
   readonly mostOpenSamplers: number;
   /** Requests whose results are not there yet. */
   readonly mostPending: number;
+  /** Results that are kept: each takes some 700 bytes of memory, beside what it has on the disk. */
+  readonly mostResults: number;
+  /** Of all results that are kept. */
   readonly mostResultBytes: number;
+  /** Of those that are kept in memory, beside the disk. */
+  readonly mostResultBytesInMemory: number;
+  /** Of what one request to sample has to report. */
+  readonly mostSampleBytes: number;
   /** Requests, results and custom losses on the disk, for a server after this one. */
   readonly mostJournalBytes: number;
   /** How much of a model's time may pass for each second that saving its state takes. */
@@ -44,7 +51,10 @@ export const TINKER_LIMITS: TinkerLimits = {
   mostCustomLossBytes: 2 ** 19,
   mostOpenSamplers: 8,
   mostPending: 4096,
-  mostResultBytes: 2 ** 28,
+  mostResults: 2 ** 15,
+  mostResultBytes: 2 ** 30,
+  mostResultBytesInMemory: 2 ** 26,
+  mostSampleBytes: 2 ** 28,
   mostJournalBytes: 2 ** 31,
   busyPerSave: 20,
   resultsKeptMs: 600_000,
