@@ -21,7 +21,7 @@ import { writeInitialModel } from "../../src/recipe/model.ts";
 import { filesBelow } from "../../src/run/whole-folder.ts";
 import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { recordedConsole } from "../cli/console.ts";
-import { QUICK, SMOKE_RECIPE } from "../recipe/smoke.ts";
+import { SMOKE_RECIPE } from "../recipe/smoke.ts";
 import { type StartedTinker, startTinker } from "./tinker-server.ts";
 
 const KEY = "tml-never-to-be-seen-7f3a91";
@@ -47,7 +47,8 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-const engineAt = (url: string) => `{kind: tinker, url: "${url}", baseModel: base, profile: hosted, patienceSeconds: 2}`;
+const engineAt = (url: string, patience = 20) =>
+  `{kind: tinker, url: "${url}", baseModel: base, profile: hosted, patienceSeconds: ${patience}}`;
 
 async function aha(...args: string[]) {
   const console = recordedConsole();
@@ -58,9 +59,11 @@ async function aha(...args: string[]) {
 /** Trains at this address. */
 function train(run: string, url: string) {
   const settings = [
-    ...QUICK,
+    "stages.cold-start.steps=2",
+    "stages.cold-start.checkpointEvery=2",
     "stages.r1-zero.iterations=1",
-    "evaluation.problems=2",
+    "stages.r1-zero.maxCompletionTokens=8",
+    "evaluation.problems=1",
     `model={path: ${base}, lora: {rank: 2, alpha: 32}}`,
     `engine=${engineAt(url)}`,
   ];
@@ -125,7 +128,7 @@ describe("the key from the environment", () => {
         "doctor",
         SMOKE_RECIPE,
         "--set",
-        `engine=${engineAt(`http://127.0.0.1:${port}`)}`,
+        `engine=${engineAt(`http://127.0.0.1:${port}`, 0.3)}`,
       );
       repeating.close();
       expect(code, `${status}`).not.toBe(0);
@@ -141,7 +144,10 @@ describe("a key in an address", () => {
     ["of the engine, as its user", `engine=${engineAt(`http://${KEY}@127.0.0.1:9`)}`],
     ["of the engine, in its query", `engine=${engineAt(`http://127.0.0.1:9/?key=${KEY}`)}`],
     ["of a tracker", `track=[{name: mlflow, uri: "http://ann:${KEY}@127.0.0.1:9"}]`],
-    ["of a judge", `stages.r1-zero.rewards=[{name: judge, baseUrl: "http://ann:${KEY}@127.0.0.1:9/v1", model: m}]`],
+    [
+      "of a judge",
+      `stages.r1-zero.rewards=[{name: judge, options: {baseUrl: "http://ann:${KEY}@127.0.0.1:9/v1", model: m}}]`,
+    ],
   ])("%s is refused by name before anything is written, and not shown", async (_, setting) => {
     const out = join(root, "never");
     const { code, printed } = await aha("run", SMOKE_RECIPE, "--out", out, "--set", setting);
