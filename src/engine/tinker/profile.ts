@@ -34,6 +34,20 @@ export interface TinkerProfile {
    * older snapshot of a model undoes its training.
    */
   readonly snapshots: "apart" | "inPlace";
+  /**
+   * How a session gives up its models when it ends: with itself (`sessions/…/finish`), or one by one, where the server would
+   * otherwise keep them until it has heard nothing of the session for minutes.
+   */
+  readonly ending: "session" | "models";
+  /**
+   * The gradient that a new model begins with: none, or what was left in its place by a model that was given up between a pass
+   * and its step.
+   */
+  readonly firstGradient: "none" | "left";
+  /** What the server says where it has no place for another model, and how soon those of a client that was killed leave theirs. */
+  readonly full: { readonly says: RegExp; readonly seconds: number } | undefined;
+  /** What the server calls a snapshot without a name that it keeps as a file, by the numbers of its sampling session and request. */
+  readonly unnamedSnapshot: ((session: number, request: number) => string) | undefined;
   /** How an adapter is fetched: file by file, as an archive (.tar.gz), or not at all. */
   readonly adapters: "files" | "archive" | "none";
   /** A number of a model that is sent again is the same request; otherwise it is never sent again. */
@@ -57,6 +71,10 @@ const HOSTED: TinkerProfile = {
   promptLogprobs: "n",
   load: "new",
   snapshots: "apart",
+  ending: "session",
+  firstGradient: "none",
+  full: undefined,
+  unnamedSnapshot: undefined,
   adapters: "none",
   repeats: true,
   requests: "0.38",
@@ -76,6 +94,11 @@ const SKYRL: TinkerProfile = {
   promptLogprobs: "n-1",
   load: "first",
   snapshots: "inPlace",
+  ending: "models",
+  firstGradient: "left",
+  // Sessions end 300 s after their last sign of life, and are looked through every 60 s.
+  full: { says: /maximum number of lora adapters/i, seconds: 420 },
+  unnamedSnapshot: (session, request) => `ss${session}_seq${request}`,
   adapters: "archive",
 };
 
@@ -86,6 +109,8 @@ const TINKER_PROFILES: readonly TinkerProfile[] = [
     name: "aha",
     summary: "aha serve --tinker: every capability of the engine there",
     extension: true,
+    // Sessions end 300 s after their last sign of life (`src/serve/tinker/limits.ts`).
+    full: { says: /as many as it takes/, seconds: 330 },
     adapters: "files",
     gradientNorm: "grad_norm",
     mostData: 4096,
@@ -99,6 +124,8 @@ const TINKER_PROFILES: readonly TinkerProfile[] = [
     reduction: "sum",
     // A named save is a file of its own, and vLLM has each of them.
     snapshots: "apart",
+    firstGradient: "none",
+    unnamedSnapshot: undefined,
     clipping: "server",
     adam: "learningRate",
     losses: ["ppo", "importance_sampling"],

@@ -37,7 +37,7 @@ const capabilitiesSchema = z.object({
 export type ServerCapabilities = z.output<typeof capabilitiesSchema>;
 
 /** The request was taken, and failed. */
-class RequestFailed extends EngineError {
+export class RequestFailed extends EngineError {
   override name = "RequestFailed";
 }
 
@@ -59,6 +59,8 @@ export type UsageCounts = { -readonly [Name in keyof EngineUsage]: number };
 export class TinkerClient {
   /** Counted by those who ask. */
   readonly usage: UsageCounts = { promptTokens: 0, sampledTokens: 0, scoredTokens: 0, trainedTokens: 0 };
+  /** Models of the session that were not given up, by their ids; kept by those who make them. */
+  readonly models = new Set<string>();
   readonly #transport: Transport;
   readonly #sessionId: string;
   readonly #heartbeat: ReturnType<typeof setInterval>;
@@ -82,7 +84,11 @@ export class TinkerClient {
       });
     const body: RequestInput<"create_session"> = { tags: [], user_metadata: {}, sdk_version: CLIENT };
     const answer = await post(transport, "create_session", body, z.object({ session_id: z.string() }));
-    return new TinkerClient(transport, answer.session_id);
+    const client = new TinkerClient(transport, answer.session_id);
+    // SkyRL keeps a session that has never shown a sign of life for ever, and its models: of a client that is killed, or ends,
+    // before the first interval has passed.
+    await client.#beat();
+    return client;
   }
 
   get sessionId(): string {
@@ -145,7 +151,7 @@ export class TinkerClient {
         "X-Tinker-Request-Type": kind,
       };
       const response = await this.#transport
-        .send({ method: "POST", path: "/api/v1/retrieve_future", headers, body })
+        .send({ method: "POST", path: "/api/v1/retrieve_future", headers, body }, { polls: true })
         .catch((error: unknown) => {
           if (!(error instanceof RequestRefused)) throw error;
           if (error.status === 410) throw new ResultGone(error.message);

@@ -35,12 +35,21 @@ import {
 import { VerbTurns } from "../turns.ts";
 import { passesOf, scorePass } from "./passes.ts";
 import type { Pass, RemoteModel } from "./remote-model.ts";
-import { capabilitiesOf, createModel, createModelOf, type RemotePolicyParts, unloadModel } from "./remote-parts.ts";
+import {
+  capabilitiesOf,
+  createModel,
+  createModelOf,
+  endSession,
+  type RemotePolicyParts,
+  unloadModel,
+} from "./remote-parts.ts";
 import {
   BASE,
   freezeReference,
   openReference,
   type RemoteReference,
+  releaseReference,
+  removeFile,
   requirePath,
   requireSession,
 } from "./remote-reference.ts";
@@ -71,6 +80,8 @@ export class TinkerPolicy implements Policy {
   /** With the extension one sampling session has one snapshot after another. */
   #currentNumber: number | undefined;
   #currentSampler: RemoteSampler | undefined;
+  /** The file that the server keeps of the last snapshot, where it does. */
+  #snapshotUri: string | undefined;
   #reference: RemoteReference | undefined;
   /** References that a state names: they go with it. */
   readonly #namedReferences = new Set<string>();
@@ -224,7 +235,11 @@ export class TinkerPolicy implements Policy {
   }
 
   dispose(): Promise<void> {
-    return this.#turns.end(() => this.#parts.client.close());
+    return this.#turns.end(async () => {
+      await this.#replaceSnapshot(undefined);
+      if (this.#reference) await removeFile(this.#parts, this.#reference);
+      await endSession(this.#parts);
+    });
   }
 
   /** The snapshot of the weights as they are. */
@@ -237,6 +252,7 @@ export class TinkerPolicy implements Policy {
       return this.#currentNumber;
     };
     const saved = await this.#model.saveUnnamed(number, isShared ? CURRENT : "snapshot");
+    await this.#replaceSnapshot(saved.path ?? undefined);
     const id = requireSession(saved.sampling_session_id);
     if (this.#currentSampler?.id !== id) this.#currentSampler = new RemoteSampler(client, id);
     this.#current = this.#currentSampler;
@@ -308,10 +324,17 @@ export class TinkerPolicy implements Policy {
     return this.#model.settled(Promise.all(submitted.map((request) => client.forwardBackwardOutput(request))));
   }
 
+  /** Removes the file of the snapshot before this one: there is one after each step. */
+  async #replaceSnapshot(uri: string | undefined): Promise<void> {
+    const before = this.#snapshotUri;
+    this.#snapshotUri = uri;
+    if (before !== undefined) await removeCheckpoint(this.#parts.client.transport, before);
+  }
+
   async #replaceReference(reference: RemoteReference | undefined): Promise<void> {
     const before = this.#reference;
     this.#reference = reference;
-    if (before?.model) await unloadModel(this.#parts.client, before.model);
+    if (before) await releaseReference(this.#parts, before);
     if (before && !this.#namedReferences.has(before.uri)) await this.#removeCheckpoints([before.uri]);
   }
 

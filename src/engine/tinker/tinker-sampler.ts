@@ -18,8 +18,8 @@ import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
 import { requireData, requireSampling } from "../local/requests.ts";
 import { VerbTurns } from "../turns.ts";
-import { type RemotePolicyParts, samplerCapabilitiesOf } from "./remote-parts.ts";
-import { BASE, openReference, type RemoteReference } from "./remote-reference.ts";
+import { endSession, type RemotePolicyParts, samplerCapabilitiesOf } from "./remote-parts.ts";
+import { BASE, openReference, type RemoteReference, removeFile } from "./remote-reference.ts";
 import { RemoteSession } from "./remote-session.ts";
 import { sampleRemotely } from "./sample-remotely.ts";
 
@@ -69,6 +69,9 @@ export class TinkerSampler implements Sampler {
   }
 
   dispose(): Promise<void> {
-    return this.#turns.end(() => this.#parts.client.close());
+    return this.#turns.end(async () => {
+      await removeFile(this.#parts, this.#weights);
+      await endSession(this.#parts);
+    });
   }
 }
