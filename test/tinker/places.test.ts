@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { diskFolder } from "../../src/disk-folder.ts";
 import { openTinkerPolicy } from "../../src/engine/tinker/open-tinker.ts";
+import { ServerLost } from "../../src/engine/tinker/transport.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { PlacesServer } from "./places.ts";
 import { adam, datum, quickClock } from "./random-training.ts";
@@ -89,6 +90,19 @@ it("whoever ends leaves no model and no file", async () => {
   await policy.dispose();
   expect(server.models).toBe(0);
   expect([...server.files]).toEqual([]);
+});
+
+it("a server that was begun anew has lost its models: the run ends there, and says how it goes on", async () => {
+  const { server, open } = serverOf(4);
+  const policy = await open();
+  await policy.step([datum(1)], LOSS, adam(1));
+  server.restart();
+  const lost = await policy.step([datum(2)], LOSS, adam(1)).catch((error: unknown) => error);
+  expect(lost).toBeInstanceOf(ServerLost);
+  expect(String(lost)).toMatch(/model_1 not loaded.*begun anew.*--resume/);
+  await expect(policy.step([datum(2)], LOSS, adam(1))).rejects.toThrow(ServerLost);
+  expect(server.steps).toEqual([2]);
+  await policy.dispose();
 });
 
 it("a gradient whose norm is no number is said to be none, not an answer of another form", async () => {

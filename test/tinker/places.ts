@@ -139,7 +139,8 @@ export class PlacesServer {
 
   #pass(body: Uint8Array): Answer {
     const { modelId, data, forwardOnly } = FORWARD_BACKWARD_REQUEST.decode(body);
-    const place = this.#places.find(({ model }) => model === modelId)!;
+    const place = this.#places.find(({ model }) => model === modelId);
+    if (place === undefined) return this.#notLoaded(modelId);
     const rows = data.map(({ modelInput, lossFnInputs }) => {
       const { length } = int32sIn(modelInput[0]!.encodedText!.tokens);
       if (!forwardOnly) {
@@ -156,7 +157,8 @@ export class PlacesServer {
   }
 
   #step(model: string, learningRate: number): Answer {
-    const place = this.#places.find((own) => own.model === model)!;
+    const place = this.#places.find((own) => own.model === model);
+    if (place === undefined) return this.#notLoaded(model);
     const mean = place.gradient / Math.max(place.data, 1);
     Object.assign(place, { gradient: 0, data: 0 });
     if (learningRate > 0) this.steps.push(mean);
@@ -172,6 +174,15 @@ export class PlacesServer {
     };
     const sequences = Array.from({ length: count }, () => sequence);
     return this.#future({ bytes: SAMPLE_RESPONSE.encode({ sequences } as never) });
+  }
+
+  #notLoaded(model: string): Answer {
+    return this.#future({ status: 400, json: { detail: `Model ${model} not loaded` } });
+  }
+
+  /** The server is begun anew: it has no models. */
+  restart(): void {
+    for (const place of this.#places) Object.assign(place, { model: undefined, gradient: 0, data: 0 });
   }
 
   /** Gives up sessions that were silent. */

@@ -119,7 +119,7 @@ async function withClient<T>(
   { transport, profile }: FoundServer,
   work: (client: TinkerClient) => Promise<T>,
 ): Promise<T> {
-  const client = await TinkerClient.open(transport);
+  const client = await TinkerClient.open(transport, profile.gone);
   try {
     return await work(client);
   } catch (error) {

@@ -46,6 +46,8 @@ export interface TinkerProfile {
   readonly firstGradient: "none" | "left";
   /** What the server says where it has no place for another model, and how soon those of a client that was killed leave theirs. */
   readonly full: { readonly says: RegExp; readonly seconds: number } | undefined;
+  /** What it says of a model that it does not have any more: it was begun anew, or heard nothing of its session for minutes. */
+  readonly gone: RegExp | undefined;
   /** What the server calls a snapshot without a name that it keeps as a file, by the numbers of its sampling session and request. */
   readonly unnamedSnapshot: ((session: number, request: number) => string) | undefined;
   /** How an adapter is fetched: file by file, as an archive (.tar.gz), or not at all. */
@@ -74,6 +76,7 @@ const HOSTED: TinkerProfile = {
   ending: "session",
   firstGradient: "none",
   full: undefined,
+  gone: undefined,
   unnamedSnapshot: undefined,
   adapters: "none",
   repeats: true,
@@ -98,6 +101,7 @@ const SKYRL: TinkerProfile = {
   firstGradient: "left",
   // Sessions end 300 s after their last sign of life, and are looked through every 60 s.
   full: { says: /maximum number of lora adapters/i, seconds: 420 },
+  gone: /model \S+ not loaded/i,
   unnamedSnapshot: (session, request) => `ss${session}_seq${request}`,
   adapters: "archive",
 };

@@ -14,7 +14,7 @@ import {
 } from "../../tinker/messages.ts";
 import { failureSchema, type RequestInput, type RequestName } from "../../tinker/requests.ts";
 import type { EngineUsage } from "../contract/policy.ts";
-import { detailOf, RequestRefused, type Transport } from "./transport.ts";
+import { detailOf, RequestRefused, ServerLost, type Transport } from "./transport.ts";
 
 const PROTOBUF = "application/x-protobuf";
 const HEARTBEAT_MS = 10_000;
@@ -67,15 +67,21 @@ export class TinkerClient {
   #modelNumber = 0;
   #samplingNumber = 0;
 
-  private constructor(transport: Transport, sessionId: string) {
+  readonly #gone: RegExp | undefined;
+
+  private constructor(transport: Transport, sessionId: string, gone: RegExp | undefined) {
     this.#transport = transport;
     this.#sessionId = sessionId;
+    this.#gone = gone;
     this.#heartbeat = setInterval(() => void this.#beat(), HEARTBEAT_MS);
     this.#heartbeat.unref?.();
   }
 
-  /** Opens a session. Throws EngineError where the server cannot be asked, or refuses. */
-  static async open(transport: Transport): Promise<TinkerClient> {
+  /**
+   * Opens a session. `gone`: what the server says of a model that it does not have any more. Throws EngineError where it cannot
+   * be asked, or refuses.
+   */
+  static async open(transport: Transport, gone?: RegExp): Promise<TinkerClient> {
     await transport
       .send({ method: "POST", path: "/api/v1/client/config", body: JSON.stringify({ sdk_version: CLIENT }) })
       .catch((error: unknown) => {
@@ -84,7 +90,7 @@ export class TinkerClient {
       });
     const body: RequestInput<"create_session"> = { tags: [], user_metadata: {}, sdk_version: CLIENT };
     const answer = await post(transport, "create_session", body, z.object({ session_id: z.string() }));
-    const client = new TinkerClient(transport, answer.session_id);
+    const client = new TinkerClient(transport, answer.session_id, gone);
     // SkyRL keeps a session that has never shown a sign of life for ever, and its models: of a client that is killed, or ends,
     // before the first interval has passed.
     await client.#beat();
@@ -156,7 +162,8 @@ export class TinkerClient {
           if (!(error instanceof RequestRefused)) throw error;
           if (error.status === 410) throw new ResultGone(error.message);
           // So some servers say that the request failed.
-          if (error.status === 400) throw new RequestFailed(error.message);
+          if (error.status === 400)
+            throw this.#gone?.test(error.message) ? gone(error) : new RequestFailed(error.message);
           throw error;
         });
       if (response.header("content-type")?.startsWith(PROTOBUF)) return response.body;
@@ -185,6 +192,12 @@ export class TinkerClient {
       .catch(() => {});
   }
 }
+
+const gone = ({ message }: RequestRefused) =>
+  new ServerLost(
+    `${message} It was begun anew since the model was made there, or heard nothing of this session for minutes. ` +
+      "Go on from the last checkpoint (--resume).",
+  );
 
 /** What a server has; of one that does not say, nothing. */
 export async function serverCapabilities(transport: Transport): Promise<ServerCapabilities> {
