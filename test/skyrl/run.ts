@@ -81,7 +81,7 @@ function ended({ code, said, seconds }: Ended, what: string): void {
 
 function same(one: string, other: string, what: string): void {
   const files = differing(one, other);
-  report(files.length === 0, `${what} left the same bytes${files.length === 0 ? "" : `, but ${files.join(", ")}`}`);
+  report(files.length === 0, `${what} left the same${files.length === 0 ? "" : `, but ${files.join("; ")}`}`);
 }
 
 function report(isGood: boolean, what: string): void {

@@ -1,7 +1,8 @@
 /**
  * The smoke recipe on a SkyRL server by the built program: in one go, with the client killed (SIGKILL) at random moments and
  * resumed, and with the server killed under it. A server that computes every batch in one shape computes the same bits each
- * time, so what interrupted runs leave has to be what whole ones leave, byte for byte: nothing was trained twice or lost.
+ * time, so what interrupted runs leave has to be what whole ones leave, byte for byte (but the last digit of a gradient's norm): nothing
+ * was trained twice or lost.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
@@ -23,8 +24,14 @@ const OVERRIDES = [
   ...["stages.r1-zero.iterations=3", "stages.r1-zero.maxGradNorm=0", "evaluation.problems=2"],
   "stages.r1-zero.rewards=[{name: soft_overlong, options: {cacheTokens: 60}}]",
 ];
-/** What a run leaves. */
-const FILES = ["metrics.jsonl", "rollouts.jsonl", "evaluations.jsonl", "model/adapter_model.safetensors"];
+/** What a run leaves, beside its metrics. */
+const FILES = ["rollouts.jsonl", "evaluations.jsonl", "model/adapter_model.safetensors"];
+const METRICS = "metrics.jsonl";
+/**
+ * The norm of a gradient alone is added up over all places for models, in an order that depends on the place that this one has:
+ * it may differ by rounding, as a share of it.
+ */
+const MOST_NORM_ROUNDING = 1e-6;
 /** A client is killed after this share of a whole run's time at most, its start included. */
 const LONGEST_LIFE = 0.4;
 
@@ -68,18 +75,42 @@ export async function runSmokeOn(
   return { code: code ?? undefined, seconds: (performance.now() - startedAt) / 1000, said: said.trim() };
 }
 
-/** Which files of two runs differ. */
+/** In what two runs differ: files, and values of metrics. */
 export function differing(one: string, other: string): string[] {
   const bytes = (out: string, file: string) => (existsSync(join(out, file)) ? readFileSync(join(out, file)) : null);
-  return FILES.filter((file) => {
+  const files = FILES.filter((file) => {
     const [a, b] = [bytes(one, file), bytes(other, file)];
     return a === null || b === null || !a.equals(b);
   });
+  const [some, others] = [metricsOf(one), metricsOf(other)];
+  if (some.length !== others.length) return [...files, `${METRICS} (${some.length} and ${others.length} rows)`];
+  return [
+    ...files,
+    ...some.flatMap((row, i) =>
+      [...new Set([...Object.keys(row), ...Object.keys(others[i]!)])]
+        .filter((name) => !isSame(name, row[name], others[i]![name]))
+        .map((name) => `${METRICS}, row ${i + 1}, ${name} (${row[name]} and ${others[i]![name]})`),
+    ),
+  ];
+}
+
+function isSame(name: string, one: unknown, other: unknown): boolean {
+  if (one === other) return true;
+  return name === "grad_norm" && Math.abs(Number(one) / Number(other) - 1) <= MOST_NORM_ROUNDING;
+}
+
+function metricsOf(out: string): Record<string, unknown>[] {
+  const file = join(out, METRICS);
+  if (!existsSync(file)) return [];
+  return readFileSync(file, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
 /** How many rows a run has written to its metrics. */
 export function rowsOf(out: string): number {
-  const file = join(out, "metrics.jsonl");
+  const file = join(out, METRICS);
   return existsSync(file) ? readFileSync(file, "utf8").split("\n").length - 1 : 0;
 }
 

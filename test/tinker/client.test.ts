@@ -10,6 +10,8 @@ import { ConfigError, EngineError } from "../../src/errors.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { checkGrpo } from "../../src/train/grpo/check.ts";
 import type { GrpoConfig } from "../../src/train/grpo/config.ts";
+import { requireOptimizer } from "../../src/train/optimizer-config.ts";
+import { adam, datum } from "./random-training.ts";
 import { startTinker } from "./tinker-server.ts";
 
 const server = await startTinker({ apiKey: "tml-secret" });
@@ -64,6 +66,17 @@ describe("opening a policy", () => {
     const parts = { engine: policy, stage: "r1-zero" } as unknown as Parameters<typeof checkGrpo>[0];
     expect(() => checkGrpo(parts, config)).toThrow(
       /Stage r1-zero: temperature needs .*\(scoringTemperature\), which the engine tinker \(hosted/,
+    );
+    await policy.dispose();
+  });
+
+  it("weight decay is refused where it would decay every adapter on the server", async () => {
+    const policy = await open({ profile: "skyrl" });
+    expect(() => requireOptimizer(policy, { maxGradNorm: 0, weightDecay: 0.01 }, "cold-start")).toThrow(
+      /Stage cold-start: weightDecay needs a weight decay of the trained weights alone \(weightDecay\)/,
+    );
+    await expect(policy.step([datum(1)], { name: "cross_entropy" }, { ...adam(1), weightDecay: 0.01 })).rejects.toThrow(
+      "does not have a weight decay of one model alone",
     );
     await policy.dispose();
   });

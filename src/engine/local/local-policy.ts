@@ -115,6 +115,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
       embeddingNoise: true,
       gradientNorm: true,
       gradientClipping: true,
+      weightDecay: true,
       otherTargets: true,
       snapshots: model.sharesBase === true,
       weightFiles: true,

@@ -21,6 +21,8 @@ export interface TinkerProfile {
   readonly reduction: "sum" | "meanOfMeans";
   /** Where the gradient is clipped: as a request says, nowhere, or by the server's own configuration. */
   readonly clipping: "request" | "none" | "server";
+  /** What a step's weight decay decays: the weights of its own model, or every adapter on the server. */
+  readonly decays: "own" | "all";
   /** Which of Adam's numbers a request decides about. */
   readonly adam: "all" | "learningRate";
   /** `optim_step` reports the norm of the gradient under this name; undefined: under none. */
@@ -68,6 +70,7 @@ const HOSTED: TinkerProfile = {
   linear: "cross_entropy",
   reduction: "sum",
   clipping: "request",
+  decays: "own",
   adam: "all",
   gradientNorm: undefined,
   promptLogprobs: "n",
@@ -93,6 +96,7 @@ const SKYRL: TinkerProfile = {
   linear: "importance_sampling",
   reduction: "meanOfMeans",
   clipping: "none",
+  decays: "all",
   gradientNorm: "skyrl.ai/grad_norm",
   promptLogprobs: "n-1",
   load: "first",
@@ -131,6 +135,7 @@ const TINKER_PROFILES: readonly TinkerProfile[] = [
     firstGradient: "none",
     unnamedSnapshot: undefined,
     clipping: "server",
+    decays: "own",
     adam: "learningRate",
     losses: ["ppo", "importance_sampling"],
     linear: "cross_entropy",

@@ -34,7 +34,7 @@ export interface RemotePolicyParts {
 }
 
 /** What can be done on a server of this profile. */
-export function capabilitiesOf({ extension, clipping, gradientNorm, adapters }: TinkerProfile): Capabilities {
+export function capabilitiesOf({ extension, clipping, decays, gradientNorm, adapters }: TinkerProfile): Capabilities {
   const plain: Capabilities = {
     ...NO_CAPABILITIES,
     losses: engineLossNames(),
@@ -42,6 +42,7 @@ export function capabilitiesOf({ extension, clipping, gradientNorm, adapters }: 
     reference: true,
     gradientNorm: gradientNorm !== undefined,
     gradientClipping: clipping === "request",
+    weightDecay: decays === "own",
     otherTargets: true,
     weightFiles: adapters !== "none",
   };

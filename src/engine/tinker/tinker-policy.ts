@@ -365,6 +365,7 @@ export class TinkerPolicy implements Policy {
   #requireAdam(adam: AdamParams): void {
     requireAdam(adam);
     if (adam.maxGradNorm > 0 && !this.capabilities.gradientClipping) throw this.#lacks("clipping of the gradient");
+    if (adam.weightDecay > 0 && !this.capabilities.weightDecay) throw this.#lacks("a weight decay of one model alone");
   }
 
   #lacks(what: string): EngineError {
