@@ -77,7 +77,10 @@ export function lowerToOnnx(
     ...inputs.map(({ name, dtype, shape }) => ({ name, dtype: heldDType(target, dtype), shape })),
     ...shapes.map(({ name, dims }) => ({ name, dtype: "int64" as const, shape: [dims.length] })),
   ];
-  const model = writeModel(nodes, modelInputs, outputTypes, [...writer.constants.values()]);
+  const values = valuesBetween(nodes, names, target);
+  const model = writeModel({ nodes, inputs: modelInputs, outputs: outputTypes, values }, [
+    ...writer.constants.values(),
+  ]);
   return {
     model,
     inputs: inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
@@ -85,6 +88,24 @@ export function lowerToOnnx(
     shapeInputs: shapes,
     operations: counted(typesOf(nodes)),
   };
+}
+
+/**
+ * Types of the tensors between inputs and outputs. ONNX Runtime cannot infer the shape of what a run-time shape makes, and
+ * memory of unknown size is never used again: its planner then compares every tensor with everything that was let go of, so
+ * that the time to load a model grows with the square of its nodes (docs/log.md). Tensors that are emulated in 16 bits are
+ * left out, because they are held in more than one dtype.
+ */
+function valuesBetween(
+  nodes: readonly OnnxNode[],
+  names: ReadonlyMap<Tensor, string>,
+  target: LoweringTarget,
+): readonly Named[] {
+  const made = new Set(nodes.flatMap(({ outputs }) => outputs));
+  return [...names].flatMap(([{ dtype, shape }, name]) => {
+    const isOne = made.delete(name) && !(isHalf(dtype) && target.emulates.has(dtype));
+    return isOne ? { name, dtype: heldDType(target, dtype), shape } : [];
+  });
 }
 
 /** The dtype that a device with these kernels holds tensors of `dtype` in. */
@@ -243,16 +264,16 @@ const text = (w: BinaryWriter, field: number, value: string) => w.tag(field, Wir
 const integer = (w: BinaryWriter, field: number, value: number | bigint) =>
   w.tag(field, WireType.Varint).int64(BigInt(value).toString());
 
-function writeModel(
-  nodes: readonly OnnxNode[],
-  inputs: readonly Named[],
-  outputs: readonly Named[],
-  constants: readonly Constant[],
-): Uint8Array {
+/** A graph as it is written: `values` are the types of tensors that are neither inputs nor outputs. */
+interface WrittenGraph extends Subgraph {
+  readonly values?: readonly Named[];
+}
+
+function writeModel(graph: WrittenGraph, constants: readonly Constant[]): Uint8Array {
   const w = new BinaryWriter();
   integer(w, 1, IR_VERSION);
   text(w, 2, "aha");
-  message(w, 7, () => writeGraph(w, "graph", { nodes, inputs, outputs }, constants));
+  message(w, 7, () => writeGraph(w, "graph", graph, constants));
   for (const [domain, version] of [
     ["", OPSET_VERSION],
     [MICROSOFT, 1],
@@ -265,12 +286,13 @@ function writeModel(
   return w.finish();
 }
 
-function writeGraph(w: BinaryWriter, name: string, graph: Subgraph, constants: readonly Constant[] = []): void {
+function writeGraph(w: BinaryWriter, name: string, graph: WrittenGraph, constants: readonly Constant[] = []): void {
   for (const node of graph.nodes) message(w, 1, () => writeNode(w, node));
   text(w, 2, name);
   for (const constant of constants) message(w, 5, () => writeConstant(w, constant));
   for (const input of graph.inputs) message(w, 11, () => writeValueInfo(w, input));
   for (const output of graph.outputs) message(w, 12, () => writeValueInfo(w, output));
+  for (const value of graph.values ?? []) message(w, 13, () => writeValueInfo(w, value));
 }
 
 function writeNode(w: BinaryWriter, node: OnnxNode): void {

@@ -1,6 +1,7 @@
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { describe, expect, it } from "vitest";
 import { GraphError, RuntimeFailure } from "../../src/errors.ts";
+import { dimMultiply } from "../../src/graph/dim.ts";
 import { lowerToOnnx } from "../../src/graph/onnx.ts";
 import { expand, sum } from "../../src/graph/ops/broadcast.ts";
 import { add, clip, exponential, lessOrEqual, multiply, negate } from "../../src/graph/ops/elementwise.ts";
@@ -34,6 +35,10 @@ function partsOf(model: Uint8Array) {
     constants: messages(5).map((constant) => text(constant, 8)),
     inputs: messages(11).map((input) => text(input, 1)),
     outputs: messages(12).map((output) => text(output, 1)),
+    values: messages(13).map((value) => text(value, 1)),
+    made: messages(1).flatMap((node) =>
+      (node.get(2) ?? []).map((name) => new TextDecoder().decode(name as Uint8Array)),
+    ),
   };
 }
 
@@ -51,6 +56,15 @@ describe("lowering to ONNX", () => {
     ]);
   });
 
+  it("declares the type of every tensor between inputs and outputs, those of run-time shapes too", () => {
+    const graph = new Graph();
+    const x = graph.input("x", "float32", ["N", 6]);
+    const rows = exponential(reshape(exponential(x), [dimMultiply("N", 2), 3]));
+    const { values, made } = partsOf(lowerToOnnx(graph, { y: negate(rows) }).model);
+    expect(values).toHaveLength(4);
+    expect(values).toEqual(made.slice(0, -1));
+  });
+
   it("writes what the outputs depend on and nothing else", () => {
     const graph = new Graph();
     const x = graph.input("x", "float32", ["N"]);
@@ -63,6 +77,8 @@ describe("lowering to ONNX", () => {
       constants: [],
       inputs: ["x"],
       outputs: ["y"],
+      values: [expect.any(String)],
+      made: [expect.any(String), "y"],
     });
   });
 
