@@ -1,5 +1,8 @@
 /** What Aha's client refuses, says and keeps to itself. */
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { diskFolder } from "../../src/disk-folder.ts";
 import { engineSchema } from "../../src/engine/open.ts";
@@ -80,6 +83,29 @@ describe("opening a policy", () => {
     );
     await policy.dispose();
   });
+});
+
+it("a model is not given up where its checkpoints would go with it", async () => {
+  const real = fetchWire(server.url);
+  const gone: string[] = [];
+  // As TuFT: what a model has saved is not there any more when the model was unloaded.
+  const wire: Wire = (request) => {
+    const body = typeof request.body === "string" ? request.body : "";
+    if (request.path.endsWith("/unload_model")) gone.push((JSON.parse(body) as { readonly model_id: string }).model_id);
+    if (request.path.endsWith("/load_weights")) {
+      const { path } = JSON.parse(body) as { readonly path: string };
+      if (gone.some((id) => path.includes(id))) throw new Error(`${path} went with its model`);
+    }
+    return real(request);
+  };
+  const state = mkdtempSync(join(tmpdir(), "aha-tinker-client-"));
+  const policy = await open({ profile: "tuft" }, LORA, wire);
+  await policy.step([datum(1)], { name: "cross_entropy" }, adam(1e-3));
+  await policy.saveState(state);
+  await policy.resetOptimizer();
+  await policy.loadState(state);
+  await policy.dispose();
+  rmSync(state, { recursive: true });
 });
 
 describe("the keys of the engine", () => {

@@ -41,6 +41,8 @@ export interface TinkerProfile {
    * otherwise keep them until it has heard nothing of the session for minutes.
    */
   readonly ending: "session" | "models";
+  /** What goes with a model that is given up: nothing, or its checkpoints. */
+  readonly unloading: "model" | "checkpoints";
   /**
    * The gradient that a new model begins with: none, or what was left in its place by a model that was given up between a pass
    * and its step.
@@ -77,6 +79,7 @@ const HOSTED: TinkerProfile = {
   load: "new",
   snapshots: "apart",
   ending: "session",
+  unloading: "model",
   firstGradient: "none",
   full: undefined,
   gone: undefined,
@@ -140,7 +143,15 @@ const TINKER_PROFILES: readonly TinkerProfile[] = [
     losses: ["ppo", "importance_sampling"],
     linear: "cross_entropy",
   },
-  { ...HOSTED, name: "tuft", summary: "TuFT 0.2", load: "first", repeats: false, requests: "0.25" },
+  {
+    ...HOSTED,
+    name: "tuft",
+    summary: "TuFT 0.2",
+    load: "first",
+    unloading: "checkpoints",
+    repeats: false,
+    requests: "0.25",
+  },
 ];
 
 /** The names of the profiles. */

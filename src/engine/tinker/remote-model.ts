@@ -50,6 +50,11 @@ export class RemoteModel {
     client.models.add(id);
   }
 
+  /** It has saved what would go with it, where the server removes a model's checkpoints with it. */
+  get holdsCheckpoints(): boolean {
+    return this.#profile.unloading === "checkpoints" && this.#saves > 0;
+  }
+
   /** Submits a pass, in as many requests as its data need; their results are `TinkerClient.forwardBackwardOutput`'s. */
   async submitPass(
     { lossFn, config, forwardOnly, data }: Pass,

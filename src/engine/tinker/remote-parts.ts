@@ -165,12 +165,13 @@ export async function createModelOf(parts: RemotePolicyParts, path: string, opti
   });
 }
 
-/** Releases a model; one that cannot be unloaded goes with the session. Never throws. */
+/** Releases a model; one that cannot be unloaded, or holds checkpoints, goes with the session. Never throws. */
 export async function unloadModel(
   client: TinkerClient,
-  { id }: Pick<RemoteModel, "id">,
+  { id, holdsCheckpoints = false }: { readonly id: string; readonly holdsCheckpoints?: boolean },
   options: { readonly once?: boolean } = {},
 ): Promise<void> {
+  if (holdsCheckpoints) return;
   client.models.delete(id);
   const body = JSON.stringify({ model_id: id, type: "unload_model" });
   await client.submit("unload_model", "UnloadModel", body, options).catch(() => {});
