@@ -69,7 +69,10 @@ async function runs(
   const afterMs = 1000 * second.seconds * (0.4 + 0.3 * random.uniform());
   const { first, resumed } = await runUnderRestart(place, restarted, server, afterMs);
   if (resumed) {
-    report(/--resume/.test(first.said), `the run on the killed server ended, and said how it goes on: ${first.said.split("\n").at(-1)}`);
+    report(
+      /--resume/.test(first.said),
+      `the run on the killed server ended, and said how it goes on: ${first.said.split("\n").at(-1)}`,
+    );
     ended(resumed, "it was resumed on the server that was begun anew, and came to its end");
   } else ended(first, "the run went on by itself after the server was killed and begun anew");
   same(whole, restarted, "a run whose server was killed");

@@ -1,8 +1,8 @@
 /**
  * The smoke recipe on a SkyRL server by the built program: in one go, with the client killed (SIGKILL) at random moments and
  * resumed, and with the server killed under it. A server that computes every batch in one shape computes the same bits each
- * time, so what interrupted runs leave has to be what whole ones leave, byte for byte (but the last digit of a gradient's norm): nothing
- * was trained twice or lost.
+ * time, so what interrupted runs leave has to be what whole ones leave, byte for byte (but the last digits of a gradient's
+ * norm): nothing was trained twice or lost.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";

@@ -135,7 +135,7 @@ export class RemoteModel {
 
   /**
    * Saves the weights to sample from without a name, into a sampling session of the number that `number` gives. There is a path
-   * where the server keeps them as a file, which whoever saves removes.
+   * where the server keeps them as a file (`TinkerProfile.unnamedSnapshot`), which whoever saves removes.
    */
   saveUnnamed(number: () => number, kind: "snapshot" | "inflight"): Promise<Saved> {
     return this.#saving(() => this.#saveInto(number(), kind));
@@ -152,7 +152,7 @@ export class RemoteModel {
     });
     const saved = await this.settled(this.#client.json(request, savedSchema));
     const name = this.#profile.unnamedSnapshot?.(sampling_session_seq_id, seqId);
-    return name === undefined ? saved : { ...saved, path: `tinker://${this.id}/sampler_weights/${name}` };
+    return { ...saved, path: name === undefined ? null : `tinker://${this.id}/sampler_weights/${name}` };
   }
 
   /** Older requests have no kind: all that they save is a snapshot. */

@@ -71,7 +71,7 @@ export function samplerCapabilitiesOf({ extension }: TinkerProfile): Capabilitie
 export async function createModel(parts: RemotePolicyParts): Promise<RemoteModel> {
   if (parts.profile.firstGradient === "left") {
     // The first free place is taken, and a step clears it. That step counts for the optimizer of the model that took it, so
-    // another one takes the place after it.
+    // another one takes the place after it, asked for at once, before the server looks for silent sessions again.
     const first = await newModel(parts);
     await first.stepResult(await first.submitStep(STILL)).catch((error: unknown) => {
       // A server that takes no step without a gradient has left none.
