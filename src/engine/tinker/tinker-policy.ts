@@ -42,12 +42,21 @@ import {
 import { VerbTurns } from "../turns.ts";
 import { passesOf, scorePass } from "./passes.ts";
 import type { Pass, RemoteModel } from "./remote-model.ts";
-import { capabilitiesOf, createModel, createModelOf, type RemotePolicyParts, unloadModel } from "./remote-parts.ts";
+import {
+  capabilitiesOf,
+  createModel,
+  createModelOf,
+  endSession,
+  type RemotePolicyParts,
+  unloadModel,
+} from "./remote-parts.ts";
 import {
   BASE,
   freezeReference,
   openReference,
   type RemoteReference,
+  releaseReference,
+  removeFile,
   requirePath,
   requireSession,
 } from "./remote-reference.ts";
@@ -81,6 +90,8 @@ export class TinkerPolicy implements Policy {
   #currentSampler: RemoteSampler | undefined;
   /** With the extension: sampling sessions of snapshots that are gone, for the next ones. */
   readonly #freeSamplers: { readonly number: number; readonly sampler: RemoteSampler }[] = [];
+  /** The file that the server keeps of the last snapshot, where it does. */
+  #snapshotUri: string | undefined;
   #reference: RemoteReference | undefined;
   /** References that a state names: they go with it. */
   readonly #namedReferences = new Set<string>();
@@ -255,7 +266,11 @@ export class TinkerPolicy implements Policy {
   }
 
   dispose(): Promise<void> {
-    return this.#turns.end(() => this.#parts.client.close());
+    return this.#turns.end(async () => {
+      await this.#replaceSnapshot(undefined);
+      if (this.#reference) await removeFile(this.#parts, this.#reference);
+      await endSession(this.#parts);
+    });
   }
 
   /** The snapshot of the weights as they are. */
@@ -268,6 +283,7 @@ export class TinkerPolicy implements Policy {
       return this.#currentNumber;
     };
     const saved = await this.#model.saveUnnamed(number, isShared ? CURRENT : "snapshot");
+    await this.#replaceSnapshot(saved.path ?? undefined);
     const id = requireSession(saved.sampling_session_id);
     if (this.#currentSampler?.id !== id) this.#currentSampler = new RemoteSampler(client, id);
     this.#current = this.#currentSampler;
@@ -339,10 +355,17 @@ export class TinkerPolicy implements Policy {
     return this.#model.settled(Promise.all(submitted.map((request) => client.forwardBackwardOutput(request))));
   }
 
+  /** Removes the file of the snapshot before this one: there is one after each step. */
+  async #replaceSnapshot(uri: string | undefined): Promise<void> {
+    const before = this.#snapshotUri;
+    this.#snapshotUri = uri;
+    if (before !== undefined) await removeCheckpoint(this.#parts.client.transport, before);
+  }
+
   async #replaceReference(reference: RemoteReference | undefined): Promise<void> {
     const before = this.#reference;
     this.#reference = reference;
-    if (before?.model) await unloadModel(this.#parts.client, before.model);
+    if (before) await releaseReference(this.#parts, before);
     if (before && !this.#namedReferences.has(before.uri)) await this.#removeCheckpoints([before.uri]);
   }
 
@@ -373,6 +396,7 @@ export class TinkerPolicy implements Policy {
   #requireAdam(adam: AdamParams): void {
     requireAdam(adam);
     if (adam.maxGradNorm > 0 && !this.capabilities.gradientClipping) throw this.#lacks("clipping of the gradient");
+    if (adam.weightDecay > 0 && !this.capabilities.weightDecay) throw this.#lacks("a weight decay of one model alone");
   }
 
   #lacks(what: string): EngineError {
