@@ -98,7 +98,8 @@ async function withEngine<T>(
   }
 }
 
-function largestGap(found: ArrayLike<number>, expected: ArrayLike<number>): number {
+/** The largest absolute difference of as many numbers. */
+export function largestGap(found: ArrayLike<number>, expected: ArrayLike<number>): number {
   expect(found.length).toBe(expected.length);
   return Array.from(found, (value, i) => Math.abs(value - expected[i]!)).reduce((a, b) => Math.max(a, b), 0);
 }
