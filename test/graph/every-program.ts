@@ -4,6 +4,8 @@
  * and every function that makes a graph is in it.
  */
 
+import { readdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { drawGraph } from "../../src/compute/draw-program.ts";
 import { rowCopyGraph } from "../../src/compute/gpu/block-copy.ts";
 import { elementKernelGraphs, roundingGraph } from "../../src/compute/graph-kernels.ts";
@@ -21,8 +23,9 @@ import { KL_ESTIMATORS } from "../../src/losses/kl.ts";
 import { isCrossEntropy, type LossSpec } from "../../src/losses/loss-spec.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
-import { FAMILY_CASES, loadCase, MODEL_CASES } from "../engine/golden-families.ts";
-import { MODELS } from "../engine/models.ts";
+import { loadModel } from "../../src/model/on-disk.ts";
+import { presetConfig } from "../../src/model/presets.ts";
+import { buildTokenizer } from "../../src/tokenizer/build.ts";
 
 /** One of the programs. */
 export interface ListedProgram {
@@ -46,19 +49,27 @@ export function isGiven({ half, runsOn }: ListedProgram, target: LoweringTarget)
   return (half === undefined || target.computes.has(half)) && (runsOn?.(target) ?? true);
 }
 
-const CONFIG: ModelConfig = { ...MODELS["tied, query and key norms"], headDim: 16 };
+/** A small model with norms of queries and keys. */
+const CONFIG: ModelConfig = {
+  ...presetConfig("tiny", buildTokenizer("countdown-compact")),
+  ...{ vocabSize: 29, hiddenSize: 20, intermediateSize: 28, numLayers: 2, numHeads: 6, numKvHeads: 2, headDim: 16 },
+  qkNorm: true,
+};
 const LORA = { rank: 3, alpha: 6, dropout: 0.2, rsLora: false, targets: ALL_LORA_TARGETS };
 const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
 const GRPO = { name: "grpo", temperature: 1, klCoef: 0.04 } as const satisfies LossSpec;
 /** New positions of one prompt behind three that are in the cache. */
 const PIECE = { B: 1, T: 9 };
 
-/** Families as their golden checkpoints have them: every switch of a layer, and one model of each other architecture. */
+/** Families as their golden checkpoints have them: every switch of a layer, and a model of each architecture without any. */
+const GOLDEN = join(import.meta.dirname, "../golden");
+const CHECKPOINTS = [
+  ...(await readdir(join(GOLDEN, "families"))).sort().map((name) => `families/${name}`),
+  ...["models/qwen2", "models/llama-scaled"],
+];
 const families: ReadonlyMap<string, ModelConfig> = new Map(
   await Promise.all(
-    [...FAMILY_CASES, ...MODEL_CASES.filter(({ model }) => /^(qwen2|llama-scaled)$/.test(model))].map(
-      async (one) => [one.model, (await loadCase(one)).config] as const,
-    ),
+    CHECKPOINTS.map(async (path) => [basename(path), (await loadModel(join(GOLDEN, path))).config] as const),
   ),
 );
 

@@ -113,7 +113,7 @@ function feedOf(
     return filled(device, "int32", dims, values);
   }
   if (own === "uint8")
-    return tensorOf(
+    return filled(
       device,
       "uint8",
       dims,
