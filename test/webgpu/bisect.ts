@@ -23,9 +23,10 @@ const TOLERANCE = 1e-4;
 /** A sum whose terms cancel out is compared with this share of its largest operand. */
 const CANCELLED = 1e-3;
 
-/** Prints a line for each program whose name has `part` in it; 1 where a node is at fault. */
-export async function bisect(part = ""): Promise<number> {
-  const programs = EVERY_PROGRAM.filter(({ name, half }) => half === undefined && name.includes(part));
+/** Prints a line for each program whose name has one of `parts` in it, of all without any; 1 where a node is at fault. */
+export async function bisect(parts: readonly string[]): Promise<number> {
+  const isAsked = (name: string) => parts.length === 0 || parts.some((part) => name.includes(part));
+  const programs = EVERY_PROGRAM.filter(({ name, half }) => half === undefined && isAsked(name));
   let [code, compared] = [0, 0];
   for (const program of programs.filter((one) => isGiven(one, gpu.target))) {
     const { graph, outputs } = program.graph();
@@ -57,7 +58,7 @@ export async function bisect(part = ""): Promise<number> {
     compared += apart.size;
   }
   console.log(`${compared} tensors`);
-  if (compared === 0) console.log(`No program that ${gpu.name} is given has ${JSON.stringify(part)} in its name.`);
+  if (compared === 0) console.log(`No program that ${gpu.name} is given has ${parts.join(" or ")} in its name.`);
   return compared === 0 ? 1 : code;
 }
 

@@ -59,19 +59,17 @@ export function differences(found: Trained, expected: Trained) {
   };
 }
 
-/**
- * What differs is rounding: up to 1e-5, or what `most` allows. `AHA_WEBGPU_TABLE=FILE` appends the differences as a line of JSON;
- * docs/gpu.md has them.
- */
+/** `AHA_WEBGPU_TABLE=FILE` appends numbers as a line of JSON; docs/gpu.md has them. */
+export function record(name: string, numbers: Readonly<Record<string, number>>): void {
+  const table = process.env.AHA_WEBGPU_TABLE;
+  if (table) appendFileSync(table, `${JSON.stringify({ name, ...numbers })}\n`);
+}
+
+/** What differs is rounding: up to 1e-5, or what `most` allows. */
 export function expectRoundingApart(
-  name: string,
-  found: Trained,
-  expected: Trained,
+  apart: ReturnType<typeof differences>,
   most: Partial<ReturnType<typeof differences>> = {},
 ): void {
-  const apart = differences(found, expected);
-  const table = process.env.AHA_WEBGPU_TABLE;
-  if (table) appendFileSync(table, `${JSON.stringify({ name, ...apart })}\n`);
   const limits = { loss: 1e-5, norm: 1e-5, logprobs: 1e-5, entropies: 1e-5, ...most };
   for (const what of ["loss", "norm", "logprobs", "entropies"] as const) {
     expect(apart[what], what).toBeLessThan(limits[what]);

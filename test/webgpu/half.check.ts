@@ -7,7 +7,6 @@
  * the emulation is from float32.
  */
 
-import { appendFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
 import type { Device } from "../../src/compute/device.ts";
@@ -17,7 +16,7 @@ import { AhaError } from "../../src/errors.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { MODELS, openEngine } from "../engine/models.ts";
-import { differences, someData, trained } from "./compared.ts";
+import { differences, record, someData, trained } from "./compared.ts";
 
 const cpu = CpuDevice.open(2);
 const device: Device = process.env.AHA_CHECKED_DEVICE === "cpu" ? cpu : (await import("./device.ts")).gpu;
@@ -50,11 +49,6 @@ const scores = async (engine: LocalPolicy): Promise<number[]> => {
 const gaps = (a: readonly number[], b: readonly number[]) => a.map((value, i) => Math.abs(value - b[i]!));
 const most = (values: readonly number[]) => Math.max(...values);
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
-
-function record(name: string, numbers: Readonly<Record<string, number>>): void {
-  const table = process.env.AHA_WEBGPU_TABLE;
-  if (table) appendFileSync(table, `${JSON.stringify({ name, ...numbers })}\n`);
-}
 
 for (const dtype of ["bfloat16", "float16"] as const) {
   const refusal = await requireTrunk(device, dtype).then(

@@ -8,7 +8,7 @@ import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { MODELS, openEngine } from "../engine/models.ts";
-import { expectRoundingApart, someData, trained } from "./compared.ts";
+import { differences, expectRoundingApart, record, someData, trained } from "./compared.ts";
 import { cpu, gpu } from "./device.ts";
 
 const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
@@ -47,7 +47,9 @@ describe("numbers on WebGPU", () => {
     };
     const expected = await onDevice(cpu);
     const found = await onDevice(gpu);
-    expectRoundingApart(name, found, expected);
+    const apart = differences(found, expected);
+    record(name, apart);
+    expectRoundingApart(apart);
     // The same bytes again.
     expect(await onDevice(gpu)).toEqual(found);
   });
