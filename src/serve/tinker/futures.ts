@@ -8,6 +8,7 @@
 
 import { createHash, randomUUID } from "node:crypto";
 import { AhaError } from "../../errors.ts";
+import { diskFullFailure } from "./checkpoint-room.ts";
 import type { FutureResult } from "./future-result.ts";
 import type { Journal } from "./journal.ts";
 import { digestOf, type TakenRequest, takenRequest } from "./kept-files.ts";
@@ -226,7 +227,8 @@ export class Futures {
   }
 
   #failure(error: unknown): FutureResult {
-    if (error instanceof RequestFailure) return { kind: "failed", error: error.message, category: error.category };
+    const failure = error instanceof RequestFailure ? error : diskFullFailure(error);
+    if (failure) return { kind: "failed", error: failure.message, category: failure.category };
     if (error instanceof AhaError) return { kind: "failed", error: error.message, category: "user" };
     this.#onDefect(error);
     return { kind: "failed", error: "The server had an error while it worked on the request.", category: "server" };

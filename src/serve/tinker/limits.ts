@@ -14,6 +14,12 @@ export interface TinkerLimits {
   readonly mostCustomLossBytes: number;
   /** Frozen weights that are open and idle. */
   readonly mostOpenSamplers: number;
+  /** Checkpoints on the disk, of all sessions; a session may have four times as many as it leaves (`checkpoint-room.ts`). */
+  readonly mostCheckpoints: number;
+  /** Their bytes, in the same way. */
+  readonly mostCheckpointBytes: number;
+  /** What stays free of the disk for requests and results: where there is less no checkpoint is saved. */
+  readonly leastFreeDiskBytes: number;
   /** Requests whose results are not there yet. */
   readonly mostPending: number;
   /** Results that are kept: each takes some 700 bytes of memory, beside what it has on the disk. */
@@ -50,6 +56,9 @@ export const TINKER_LIMITS: TinkerLimits = {
   mostCustomLosses: 64,
   mostCustomLossBytes: 2 ** 19,
   mostOpenSamplers: 8,
+  mostCheckpoints: 20_000,
+  mostCheckpointBytes: 2 ** 38,
+  leastFreeDiskBytes: 2 ** 28,
   mostPending: 4096,
   mostResults: 2 ** 15,
   mostResultBytes: 2 ** 30,

@@ -60,7 +60,7 @@ export class TinkerService {
     this.#journal = journal;
     this.limits = limits;
     this.#onDefect = onDefect;
-    this.checkpoints = new CheckpointStore(directory);
+    this.checkpoints = new CheckpointStore(directory, limits);
     this.futures = new Futures(
       {
         mostPending: limits.mostPending,
