@@ -29,7 +29,7 @@ const MOST_GONE = 10_000;
 export type FutureRequest = Omit<TakenRequest, "id" | "digest">;
 
 /** Where requests and results are kept beyond the end of the process (`journal.ts`). */
-export type RequestKeeper = ResultKeeper & Pick<Journal, "request" | "whileBegunAgain">;
+export type RequestKeeper = ResultKeeper & Pick<Journal, "request" | "whileUnderWay">;
 
 /** The work of a request. Where the signal is aborted nobody wants its result any more. */
 type Work = (signal: AbortSignal) => Promise<FutureResult>;
@@ -209,7 +209,7 @@ export class Futures {
   /** The work of a request that is begun again; one that takes a turn of a model sees to it itself, when its turn comes. */
   #again(record: TakenRequest, work: Work): Work {
     if (record.turn !== undefined) return work;
-    return (signal) => this.#keeper.whileBegunAgain(record.session, record.key, () => work(signal));
+    return (signal) => this.#keeper.whileUnderWay("request", record.session, record.key, () => work(signal));
   }
 
   #start(entry: Entry, pending: Pending, work: Work): void {

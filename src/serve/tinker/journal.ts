@@ -272,11 +272,6 @@ export class Journal {
     return this.#sessions.has(session) ? this.#underWay.during(kind, begunFolder(session), key, work) : work();
   }
 
-  /** The same for the work of any request, which counts where a server before this one took the request and then ended. */
-  async whileBegunAgain<T>(session: string, key: string, work: () => Promise<T>): Promise<T> {
-    return this.#underWay.duringAgain(begunFolder(session), key, work);
-  }
-
   /** Waits until what the model's request of this number came to has been written. */
   async told(model: string, number: number): Promise<void> {
     await this.#uncovered.get(model)?.byNumber.get(number)?.telling?.told;

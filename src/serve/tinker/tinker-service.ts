@@ -216,10 +216,9 @@ export class TinkerService {
         );
       }
       const work = () => forwardBackward(policy, request, reachOf(this.#models, model.sessionId), signal);
-      const result =
-        request.lossFn === CUSTOM_LOSS
-          ? await this.#journal.whileUnderWay("custom loss", model.sessionId, `${model.id} ${seqId}`, work)
-          : await work();
+      const kind = request.lossFn === CUSTOM_LOSS ? "custom loss" : "request";
+      const key = trainingKey(model.id, seqId);
+      const result = await this.#journal.whileUnderWay(kind, model.sessionId, key, work);
       if (!request.forwardOnly) model.leftGradient();
       return result;
     });
@@ -340,11 +339,14 @@ export class TinkerService {
     work: (policy: Policy, signal: AbortSignal) => Promise<FutureResult>,
   ): Promise<string> {
     const turn = { model: model.id, number };
-    const request = { key: `train ${model.id} ${number}`, session: model.sessionId, name, turn };
+    const request = { key: trainingKey(model.id, number), session: model.sessionId, name, turn };
     return this.futures.begin(request, body, (signal) =>
-      model.inTurn(number, (policy) =>
-        this.#journal.whileBegunAgain(request.session, request.key, () => work(policy, signal)),
-      ),
+      model.inTurn(number, (policy) => {
+        const own = () => work(policy, signal);
+        // How often a pass is begun again is a matter of its loss.
+        if (name === "forward_backward") return own();
+        return this.#journal.whileUnderWay("request", request.session, request.key, own);
+      }),
     );
   }
 
@@ -366,6 +368,8 @@ export class TinkerService {
     }
   }
 }
+
+const trainingKey = (model: string, number: number) => `train ${model} ${number}`;
 
 const lossId = (session: string, number: number) => `${session}:loss:${number}`;
 

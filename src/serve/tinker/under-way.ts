@@ -54,11 +54,12 @@ export class UnderWay {
 
   /**
    * Carries out `work`, with a file in the folder below the root. Throws RequestFailure, and begins nothing, after too many
-   * ends; the count begins anew then.
+   * ends; the count begins anew then. A request counts where it was found; any other one is just carried out.
    */
   async during<T>(kind: UnderWayKind, folder: string, key: string, work: () => Promise<T>): Promise<T> {
     const { mostEnds, what, advice } = KINDS[kind];
     const name = nameOf(folder, key);
+    if (kind === "request" && !this.#found.delete(name)) return work();
     const ends = (await readJson(join(this.#root, name), z.int())) ?? 0;
     try {
       if (ends >= mostEnds) {
@@ -72,11 +73,6 @@ export class UnderWay {
       if (!this.#isClosed) rmSync(join(this.#root, name), { force: true });
       this.#ends.delete(name);
     }
-  }
-
-  /** The same for a request that was found; any other one is just carried out. */
-  async duringAgain<T>(folder: string, key: string, work: () => Promise<T>): Promise<T> {
-    return this.#found.delete(nameOf(folder, key)) ? this.during("request", folder, key, work) : work();
   }
 
   /** The server is stopped: that does not count as an end. */
