@@ -8,7 +8,7 @@ import { type Capabilities, NO_CAPABILITIES } from "../contract/capabilities.ts"
 import type { AdamParams, PolicyInfo } from "../contract/policy.ts";
 import type { TinkerProfile } from "./profile.ts";
 import { RemoteModel } from "./remote-model.ts";
-import type { SavedFiles } from "./saved-files.ts";
+import { removeCheckpoint, type SavedFiles } from "./saved-files.ts";
 import { RequestFailed, type TinkerClient } from "./tinker-client.ts";
 import { RepeatedRequest } from "./transport.ts";
 
@@ -34,7 +34,14 @@ export interface RemotePolicyParts {
 }
 
 /** What can be done on a server of this profile. */
-export function capabilitiesOf({ extension, clipping, decays, gradientNorm, adapters }: TinkerProfile): Capabilities {
+export function capabilitiesOf({
+  extension,
+  clipping,
+  decays,
+  gradientNorm,
+  adapters,
+  snapshots,
+}: TinkerProfile): Capabilities {
   const plain: Capabilities = {
     ...NO_CAPABILITIES,
     losses: engineLossNames(),
@@ -44,6 +51,8 @@ export function capabilitiesOf({ extension, clipping, decays, gradientNorm, adap
     gradientClipping: clipping === "request",
     weightDecay: decays === "own",
     otherTargets: true,
+    // Where a model has one set of weights, whoever samples from older ones undoes what was trained since.
+    snapshots: snapshots === "apart",
     weightFiles: adapters !== "none",
   };
   if (!extension) return plain;
@@ -64,7 +73,10 @@ export function capabilitiesOf({ extension, clipping, decays, gradientNorm, adap
 /** What can be done with weights there that are only read. */
 export function samplerCapabilitiesOf({ extension }: TinkerProfile): Capabilities {
   if (!extension) return NO_CAPABILITIES;
-  return { ...NO_CAPABILITIES, keptTokens: true, seededDraws: true, minimumLength: true, sessions: true };
+  return {
+    ...NO_CAPABILITIES,
+    ...{ scoringTemperature: true, keptTokens: true, seededDraws: true, minimumLength: true, sessions: true },
+  };
 }
 
 /** Makes a model on the server, without a gradient. Throws EngineError where it refuses. */
@@ -177,8 +189,15 @@ export async function unloadModel(
   await client.submit("unload_model", "UnloadModel", body, options).catch(() => {});
 }
 
-/** Ends a session, and gives up its models where the server does not do that with it. Never throws. */
-export async function endSession({ client, profile }: Pick<RemotePolicyParts, "client" | "profile">): Promise<void> {
+/**
+ * Ends a session: removes `files` that the server keeps of what was sampled from, and gives up the session's models where the
+ * server does not do that with it. Never throws.
+ */
+export async function endSession(
+  { client, profile }: Pick<RemotePolicyParts, "client" | "profile">,
+  files: readonly (string | undefined)[] = [],
+): Promise<void> {
+  for (const file of files) if (file !== undefined) await removeCheckpoint(client.transport, file);
   if (profile.ending === "models") {
     // Once: whoever ends does not wait for a server that is gone.
     await Promise.all(Array.from(client.models, (id) => unloadModel(client, { id }, { once: true })));

@@ -25,14 +25,18 @@ export interface RemoteReference {
   readonly file?: string | undefined;
 }
 
-/** Freezes the weights of a model as they are. `isBase`: they are the base's, its adapter being as it was made. */
+/**
+ * Freezes the weights of a model as they are, under a name that begins so. `isBase`: they are the base's, its adapter being as
+ * it was made.
+ */
 export async function freezeReference(
   parts: RemotePolicyParts,
   model: RemoteModel,
   isBase: boolean,
+  name: "reference" | "snapshot" = "reference",
 ): Promise<RemoteReference> {
   if (parts.profile.snapshots === "apart") {
-    return openReference(parts, requirePath((await model.save("sampler", "reference")).path));
+    return openReference(parts, requirePath((await model.save("sampler", name)).path));
   }
   if (isBase) return openReference(parts, BASE);
   return openReference(parts, requirePath((await model.save("weights", "reference")).path));
@@ -58,14 +62,9 @@ export async function openReference(parts: RemotePolicyParts, uri: string): Prom
 }
 
 /** Gives up what the server holds for a reference that is not asked any more, but not what it is opened from again. */
-export async function releaseReference(parts: RemotePolicyParts, reference: RemoteReference): Promise<void> {
-  await removeFile(parts, reference);
-  if (reference.model) await unloadModel(parts.client, reference.model);
-}
-
-/** The same where the session ends, and the model with it. */
-export async function removeFile({ client }: RemotePolicyParts, { file }: RemoteReference): Promise<void> {
+export async function releaseReference({ client }: RemotePolicyParts, { model, file }: RemoteReference): Promise<void> {
   if (file !== undefined) await removeCheckpoint(client.transport, file);
+  if (model) await unloadModel(client, model);
 }
 
 /** The path of what was saved. Throws EngineError where the server did not say it. */

@@ -21,7 +21,14 @@ import type {
   StatesElsewhere,
   StepResult,
 } from "../contract/policy.ts";
-import type { SampledSequence, SampleProgress, ScoreDatum, ScoreOptions, ScoreResult } from "../contract/sampler.ts";
+import type {
+  SampledSequence,
+  SampleProgress,
+  Sampler,
+  ScoreDatum,
+  ScoreOptions,
+  ScoreResult,
+} from "../contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
 import {
@@ -49,7 +56,6 @@ import {
   openReference,
   type RemoteReference,
   releaseReference,
-  removeFile,
   requirePath,
   requireSession,
 } from "./remote-reference.ts";
@@ -57,6 +63,7 @@ import { RemoteSampler } from "./remote-sampler.ts";
 import { RemoteSession } from "./remote-session.ts";
 import { sampleRemotely } from "./sample-remotely.ts";
 import { removeCheckpoint } from "./saved-files.ts";
+import { TinkerSampler } from "./tinker-sampler.ts";
 import { resultOf } from "./wire-data.ts";
 
 /** What is sent at once, below what servers take. */
@@ -82,6 +89,8 @@ export class TinkerPolicy implements Policy {
   #currentSampler: RemoteSampler | undefined;
   /** The file that the server keeps of the last snapshot, where it does. */
   #snapshotUri: string | undefined;
+  /** With the extension: sampling sessions of snapshots that are gone, for the next ones. */
+  readonly #freeSamplers: { readonly number: number; readonly sampler: RemoteSampler }[] = [];
   #reference: RemoteReference | undefined;
   /** References that a state names: they go with it. */
   readonly #namedReferences = new Set<string>();
@@ -176,6 +185,27 @@ export class TinkerPolicy implements Policy {
     });
   }
 
+  /**
+   * With the extension a snapshot is saved without a name, into a sampling session that the next one takes over: it goes with
+   * the client's session, also where the client is killed. Elsewhere it is a named one (a later save without a name may take
+   * the place of an earlier one there), which is removed at its end.
+   */
+  snapshot(): Promise<Sampler> {
+    return this.#turns.verb(async () => {
+      if (!this.capabilities.snapshots) throw this.#lacks("snapshots: a model has one set of weights there");
+      const { client, profile } = this.#parts;
+      if (!profile.extension) {
+        const { sampler, uri } = await freezeReference(this.#parts, this.#model, this.#isBase, "snapshot");
+        return new TinkerSampler(this.#parts, sampler, () => this.#removeCheckpoints([uri]));
+      }
+      const free = this.#freeSamplers.pop();
+      const number = free?.number ?? client.nextSamplingNumber();
+      const { sampling_session_id } = await this.#model.saveUnnamed(() => number, CURRENT);
+      const sampler = free?.sampler ?? new RemoteSampler(client, requireSession(sampling_session_id));
+      return new TinkerSampler(this.#parts, sampler, async () => void this.#freeSamplers.push({ number, sampler }));
+    });
+  }
+
   resetOptimizer(): Promise<void> {
     return this.#turns.verb(async () => {
       if (this.#isPristine) return;
@@ -235,11 +265,7 @@ export class TinkerPolicy implements Policy {
   }
 
   dispose(): Promise<void> {
-    return this.#turns.end(async () => {
-      await this.#replaceSnapshot(undefined);
-      if (this.#reference) await removeFile(this.#parts, this.#reference);
-      await endSession(this.#parts);
-    });
+    return this.#turns.end(() => endSession(this.#parts, [this.#snapshotUri, this.#reference?.file]));
   }
 
   /** The snapshot of the weights as they are. */
