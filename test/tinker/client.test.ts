@@ -112,7 +112,22 @@ describe("the keys of the engine", () => {
   it("are checked like all others", () => {
     const parse = (spec: object) => engineSchema().safeParse({ kind: "tinker", ...spec });
     expect(parse({ url: "http://127.0.0.1:1", baseModel: "m" }).success).toBe(true);
-    expect(parse({ url: "ftp://x", baseModel: "m" }).error?.message).toMatch(/http:\/\/ or https:\/\//);
+    for (const [url, message] of [
+      ["ftp://x", /expected an http or https address such as http:\/\/127\.0\.0\.1:8000/],
+      ["127.0.0.1:8000", /expected an http or https address/],
+      ["http://ann:hidden-word@127.0.0.1:8000", /holds a user name or password; put the key into an environment/],
+      ["http://:hidden-word@127.0.0.1:8000", /holds a user name or password/],
+      ["https://hidden-word@host", /holds a user name or password/],
+      ["ftp://ann:hidden-word@host", /expected an http or https address.*ftp:\/\/…@host/],
+      ["ann:hidden-word/@host", /expected an http or https address.*…@host/],
+      ["http://ann:hidden/word@host", /expected an http or https address.*http:\/\/…@host/],
+      ["https://host/?key=hidden-word", /holds a query/],
+    ] as const) {
+      const said = parse({ url, baseModel: "m" }).error?.message;
+      expect(said, url).toMatch(message);
+      expect(said, url).not.toMatch(/hidden/);
+    }
+    expect(parse({ url: "https://host/below/", baseModel: "m" }).success).toBe(true);
     expect(parse({ url: "http://x", baseModel: "m", apiKey: "tml-x" }).success).toBe(false);
     expect(parse({ url: "http://x", baseModel: "m", profile: "other" }).success).toBe(false);
     for (const profile of PROFILE_NAMES) expect(parse({ url: "http://x", baseModel: "m", profile }).success).toBe(true);

@@ -106,12 +106,20 @@ export async function findServer(
     environment = globalThis.process?.env ?? {},
   }: TinkerSurroundings = {},
 ): Promise<FoundServer> {
-  const apiKey = environment[KEY_VARIABLE] || undefined;
+  const apiKey = keyFrom(environment);
   const transport = new Transport({ wire, clock, url: spec.url, apiKey, patienceMs: 1000 * spec.patienceSeconds });
   const said = await serverCapabilities(transport);
   const profile = await profileOf(spec, said, transport);
   requireBaseModel(spec, said);
   return { transport, profile, said };
+}
+
+/** The key; undefined where there is none. Throws ConfigError, which does not show it, for one that no header can carry. */
+function keyFrom(environment: Readonly<Record<string, string | undefined>>): string | undefined {
+  const key = environment[KEY_VARIABLE]?.trim();
+  if (!key) return undefined;
+  if (/^[\x21-\x7e]+$/.test(key)) return key;
+  throw new ConfigError(`${KEY_VARIABLE} has characters that no header can carry: use printable ASCII, no spaces.`);
 }
 
 /** What `work` makes of a new session with the server, which ends where it fails. */

@@ -170,8 +170,11 @@ export class TinkerClient {
       const answer = jsonOf(response.body, kind);
       if (isTryAgain(answer)) continue;
       const failure = failureSchema.safeParse(answer);
-      if (failure.success) throw new RequestFailed(failure.data.error);
-      if (binary) throw new EngineError(`The Tinker server answered ${kind} with JSON: ${detailOf(response.body)}`);
+      if (failure.success) throw new RequestFailed(this.#transport.redacted(failure.data.error));
+      if (binary) {
+        const said = this.#transport.redacted(detailOf(response.body));
+        throw new EngineError(`The Tinker server answered ${kind} with JSON: ${said}`);
+      }
       return response.body;
     }
   }

@@ -61,9 +61,9 @@ import {
 } from "./remote-reference.ts";
 import { RemoteSampler } from "./remote-sampler.ts";
 import { RemoteSession } from "./remote-session.ts";
+import { RemoteSnapshots } from "./remote-snapshots.ts";
 import { sampleRemotely } from "./sample-remotely.ts";
 import { removeCheckpoint } from "./saved-files.ts";
-import { TinkerSampler } from "./tinker-sampler.ts";
 import { resultOf } from "./wire-data.ts";
 
 /** What is sent at once, below what servers take. */
@@ -87,10 +87,9 @@ export class TinkerPolicy implements Policy {
   /** With the extension one sampling session has one snapshot after another. */
   #currentNumber: number | undefined;
   #currentSampler: RemoteSampler | undefined;
+  readonly #snapshots: RemoteSnapshots;
   /** The file that the server keeps of the last snapshot, where it does. */
   #snapshotUri: string | undefined;
-  /** With the extension: sampling sessions of snapshots that are gone, for the next ones. */
-  readonly #freeSamplers: { readonly number: number; readonly sampler: RemoteSampler }[] = [];
   #reference: RemoteReference | undefined;
   /** References that a state names: they go with it. */
   readonly #namedReferences = new Set<string>();
@@ -104,6 +103,7 @@ export class TinkerPolicy implements Policy {
   private constructor(parts: RemotePolicyParts, model: RemoteModel) {
     this.#parts = parts;
     this.#model = model;
+    this.#snapshots = new RemoteSnapshots(parts);
     this.info = parts.info;
     this.capabilities = capabilitiesOf(parts.profile);
   }
@@ -185,24 +185,10 @@ export class TinkerPolicy implements Policy {
     });
   }
 
-  /**
-   * With the extension a snapshot is saved without a name, into a sampling session that the next one takes over: it goes with
-   * the client's session, also where the client is killed. Elsewhere it is a named one (a later save without a name may take
-   * the place of an earlier one there), which is removed at its end.
-   */
   snapshot(): Promise<Sampler> {
     return this.#turns.verb(async () => {
       if (!this.capabilities.snapshots) throw this.#lacks("snapshots: a model has one set of weights there");
-      const { client, profile } = this.#parts;
-      if (!profile.extension) {
-        const { sampler, uri } = await freezeReference(this.#parts, this.#model, this.#isBase, "snapshot");
-        return new TinkerSampler(this.#parts, sampler, () => this.#removeCheckpoints([uri]));
-      }
-      const free = this.#freeSamplers.pop();
-      const number = free?.number ?? client.nextSamplingNumber();
-      const { sampling_session_id } = await this.#model.saveUnnamed(() => number, CURRENT);
-      const sampler = free?.sampler ?? new RemoteSampler(client, requireSession(sampling_session_id));
-      return new TinkerSampler(this.#parts, sampler, async () => void this.#freeSamplers.push({ number, sampler }));
+      return this.#snapshots.take(this.#model, this.#isBase);
     });
   }
 

@@ -107,6 +107,12 @@ export class Transport {
     return this.#options.clock;
   }
 
+  /** What a server says, without the key. */
+  redacted(text: string): string {
+    const { apiKey } = this.#options;
+    return apiKey === undefined ? text : text.replaceAll(apiKey, "[key]");
+  }
+
   /**
    * Sends a request until it is answered. `once`: it may not be sent again where it may have arrived. `patienceMs`: how long it
    * is tried, if not as long as others; 0: it is never sent again. `polls`: it asks for what takes as long as it takes, so a
@@ -135,14 +141,15 @@ export class Transport {
       let trouble: string;
       let pause = wait;
       if (outcome instanceof Error) {
-        trouble = `no answer (${fetchFailure(outcome)})`;
+        trouble = this.redacted(`no answer (${fetchFailure(outcome)})`);
         if (once) throw lost(url, request.path, trouble);
         mayHaveArrived = true;
         if (polls && outcome.name === "TimeoutError" && (await this.#isThere(headers))) startedAt = clock.now();
       } else {
         const { status } = outcome;
         if (status >= 200 && status < 300) return outcome;
-        const detail = detailOf(outcome.body);
+        // A server that repeats the key does not make it known.
+        const detail = this.redacted(detailOf(outcome.body));
         trouble = `${status}${detail === "" ? "" : ` ${detail}`}`;
         if (!isPassing(outcome)) throw refused(url, request.path, status, detail, mayHaveArrived);
         if (status !== 429) mayHaveArrived = true;
