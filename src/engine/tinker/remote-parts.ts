@@ -26,7 +26,13 @@ export interface RemotePolicyParts {
 }
 
 /** What can be done on a server of this profile. */
-export function capabilitiesOf({ extension, clipping, gradientNorm, adapters }: TinkerProfile): Capabilities {
+export function capabilitiesOf({
+  extension,
+  clipping,
+  gradientNorm,
+  adapters,
+  snapshots,
+}: TinkerProfile): Capabilities {
   const plain: Capabilities = {
     ...NO_CAPABILITIES,
     losses: engineLossNames(),
@@ -35,6 +41,8 @@ export function capabilitiesOf({ extension, clipping, gradientNorm, adapters }: 
     gradientNorm: gradientNorm !== undefined,
     gradientClipping: clipping === "request",
     otherTargets: true,
+    // Where a model has one set of weights, whoever samples from older ones undoes what was trained since.
+    snapshots: snapshots === "apart",
     weightFiles: adapters !== "none",
   };
   if (!extension) return plain;
@@ -55,7 +63,10 @@ export function capabilitiesOf({ extension, clipping, gradientNorm, adapters }: 
 /** What can be done with weights there that are only read. */
 export function samplerCapabilitiesOf({ extension }: TinkerProfile): Capabilities {
   if (!extension) return NO_CAPABILITIES;
-  return { ...NO_CAPABILITIES, keptTokens: true, seededDraws: true, minimumLength: true, sessions: true };
+  return {
+    ...NO_CAPABILITIES,
+    ...{ scoringTemperature: true, keptTokens: true, seededDraws: true, minimumLength: true, sessions: true },
+  };
 }
 
 /** Makes a model on the server. Throws EngineError where it refuses. */

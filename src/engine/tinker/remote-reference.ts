@@ -22,14 +22,18 @@ export interface RemoteReference {
   readonly model?: RemoteModel;
 }
 
-/** Freezes the weights of a model as they are. `isBase`: they are the base's, its adapter being as it was made. */
+/**
+ * Freezes the weights of a model as they are, under a name that begins so. `isBase`: they are the base's, its adapter being as
+ * it was made.
+ */
 export async function freezeReference(
   parts: RemotePolicyParts,
   model: RemoteModel,
   isBase: boolean,
+  name: "reference" | "snapshot" = "reference",
 ): Promise<RemoteReference> {
   if (parts.profile.snapshots === "apart") {
-    return openReference(parts, requirePath((await model.save("sampler", "reference")).path));
+    return openReference(parts, requirePath((await model.save("sampler", name)).path));
   }
   if (isBase) return openReference(parts, BASE);
   return openReference(parts, requirePath((await model.save("weights", "reference")).path));

@@ -21,7 +21,14 @@ import type {
   StatesElsewhere,
   StepResult,
 } from "../contract/policy.ts";
-import type { SampledSequence, SampleProgress, ScoreDatum, ScoreOptions, ScoreResult } from "../contract/sampler.ts";
+import type {
+  SampledSequence,
+  SampleProgress,
+  Sampler,
+  ScoreDatum,
+  ScoreOptions,
+  ScoreResult,
+} from "../contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
 import {
@@ -48,6 +55,7 @@ import { RemoteSampler } from "./remote-sampler.ts";
 import { RemoteSession } from "./remote-session.ts";
 import { sampleRemotely } from "./sample-remotely.ts";
 import { removeCheckpoint } from "./saved-files.ts";
+import { TinkerSampler } from "./tinker-sampler.ts";
 import { resultOf } from "./wire-data.ts";
 
 /** What is sent at once, below what servers take. */
@@ -71,6 +79,8 @@ export class TinkerPolicy implements Policy {
   /** With the extension one sampling session has one snapshot after another. */
   #currentNumber: number | undefined;
   #currentSampler: RemoteSampler | undefined;
+  /** With the extension: sampling sessions of snapshots that are gone, for the next ones. */
+  readonly #freeSamplers: { readonly number: number; readonly sampler: RemoteSampler }[] = [];
   #reference: RemoteReference | undefined;
   /** References that a state names: they go with it. */
   readonly #namedReferences = new Set<string>();
@@ -162,6 +172,27 @@ export class TinkerPolicy implements Policy {
         );
       }
       await this.#replaceReference(await freezeReference(this.#parts, this.#model, this.#isBase));
+    });
+  }
+
+  /**
+   * With the extension a snapshot is saved without a name, into a sampling session that the next one takes over: it goes with
+   * the client's session, also where the client is killed. Elsewhere it is a named one (a later save without a name may take
+   * the place of an earlier one there), which is removed at its end.
+   */
+  snapshot(): Promise<Sampler> {
+    return this.#turns.verb(async () => {
+      if (!this.capabilities.snapshots) throw this.#lacks("snapshots: a model has one set of weights there");
+      const { client, profile } = this.#parts;
+      if (!profile.extension) {
+        const { sampler, uri } = await freezeReference(this.#parts, this.#model, this.#isBase, "snapshot");
+        return new TinkerSampler(this.#parts, sampler, () => this.#removeCheckpoints([uri]));
+      }
+      const free = this.#freeSamplers.pop();
+      const number = free?.number ?? client.nextSamplingNumber();
+      const { sampling_session_id } = await this.#model.saveUnnamed(() => number, CURRENT);
+      const sampler = free?.sampler ?? new RemoteSampler(client, requireSession(sampling_session_id));
+      return new TinkerSampler(this.#parts, sampler, async () => void this.#freeSamplers.push({ number, sampler }));
     });
   }
 

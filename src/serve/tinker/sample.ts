@@ -48,6 +48,8 @@ export interface SampleJob {
   /** Of the prompt's scores the last so many count. */
   readonly lastScores: number;
   readonly call: { readonly id: string; readonly index: number; readonly size: number } | undefined;
+  /** Nothing is sampled: what follows so many tokens is scored, as a call's other texts are. */
+  readonly score: { readonly promptLength: number; readonly temperature: number } | undefined;
 }
 
 /** What a request asks for. Throws RequestFailure for what this server does not have. `requestId` stands for a seed. */
@@ -104,7 +106,15 @@ export function sampleJob(body: SampleBody, model: SampledModel, requestId: stri
     promptLogprobs: isScored ? (body.topk_prompt_logprobs ?? 0) : undefined,
     lastScores: last ?? tokens.length,
     call: aha?.call,
+    score: aha?.score && scoreOf(aha, tokens),
   };
+}
+
+function scoreOf({ score, call }: NonNullable<SampleBody["aha"]>, tokens: Int32Array): SampleJob["score"] {
+  const { prompt_length: promptLength, temperature } = score!;
+  if (call === undefined) throw new RequestFailure("What is scored (aha.score) belongs to a call (aha.call).");
+  if (promptLength < tokens.length) return { promptLength, temperature };
+  throw new RequestFailure(`Of ${tokens.length} tokens none comes after a prompt_length of ${promptLength}.`);
 }
 
 /** Of a seed 32 bits count. */
@@ -251,7 +261,7 @@ const CALL_MS = 120_000;
 interface GatheredCall {
   readonly jobs: (SampleJob | undefined)[];
   missing: number;
-  readonly results: Promise<readonly (readonly SampledSequence[])[]>;
+  readonly results: Promise<readonly FutureResult[]>;
   readonly begin: () => void;
 }
 
@@ -259,7 +269,7 @@ interface GatheredCall {
 export class GatheredCalls {
   readonly #calls = new Map<string, GatheredCall>();
 
-  /** The samples of `job`, computed with all others of its call. `use` lends the weights. */
+  /** What `job` comes to, computed with all others of its call. `use` lends the weights. */
   async sample(
     scope: string,
     job: SampleJob,
@@ -282,13 +292,7 @@ export class GatheredCalls {
       this.#calls.delete(key);
       call.begin();
     }
-    const samples = (await call.results)[index]!;
-    return responseOf(
-      samples.map(({ tokens, logprobs, finishReason, keptTokens }) =>
-        wireSequence(tokens, logprobs, finishReason, undefined, keptTokens),
-      ),
-      undefined,
-    );
+    return (await call.results)[index]!;
   }
 
   #begin(key: string, size: number, use: <T>(work: (sampler: Sampler) => Promise<T>) => Promise<T>): GatheredCall {
@@ -305,21 +309,46 @@ export class GatheredCalls {
         resolve();
       };
     });
-    const results = whole.then(() => use((sampler) => sampleTogether(sampler, jobs as SampleJob[])));
+    const results = whole.then(() => use((sampler) => together(sampler, jobs as SampleJob[])));
     // Whoever waits hears of a failure; nobody may be waiting.
     results.catch(() => {});
     return { jobs, missing: size, results, begin };
   }
 }
 
-async function sampleTogether(
-  sampler: Sampler,
-  jobs: readonly SampleJob[],
-): Promise<readonly (readonly SampledSequence[])[]> {
-  const [{ params }] = jobs as [SampleJob];
-  const differs = jobs.some((job) => JSON.stringify(job.params) !== JSON.stringify(params));
-  if (differs) throw new RequestFailure("The prompts of a call are sampled with the same parameters.");
+/** What the jobs of a call come to. Throws RequestFailure where they do not go together. */
+function together(sampler: Sampler, jobs: readonly SampleJob[]): Promise<readonly FutureResult[]> {
+  const [{ params, score }] = jobs as [SampleJob];
+  // What is drawn plays no part where texts are scored.
+  const isAlike = (job: SampleJob) =>
+    score ? job.score?.temperature === score.temperature : JSON.stringify(job.params) === JSON.stringify(params);
+  if (!jobs.every((job) => isAlike(job) && (job.score === undefined) === (score === undefined))) {
+    throw new RequestFailure("The prompts of a call are sampled, or scored, with the same parameters.");
+  }
+  return score === undefined ? sampleTogether(sampler, jobs) : scoreTogether(sampler, jobs);
+}
+
+async function sampleTogether(sampler: Sampler, jobs: readonly SampleJob[]): Promise<readonly FutureResult[]> {
   const prompts = jobs.map(({ tokens, numSamples, promptId }) => ({ tokens, numSamples, promptId }));
-  const samples = await sampler.sample(prompts, params);
-  return jobs.map((_, index) => samples.filter(({ promptIndex }) => promptIndex === index));
+  const samples = await sampler.sample(prompts, jobs[0]!.params);
+  return jobs.map((_, index) => {
+    const own = samples.filter(({ promptIndex }) => promptIndex === index);
+    return responseOf(own.map(sequenceOf), undefined);
+  });
+}
+
+const sequenceOf = ({ tokens, logprobs, finishReason, keptTokens }: SampledSequence) =>
+  wireSequence(tokens, logprobs, finishReason, undefined, keptTokens);
+
+async function scoreTogether(sampler: Sampler, jobs: readonly SampleJob[]): Promise<readonly FutureResult[]> {
+  const data = jobs.map(({ tokens, score }) => ({
+    promptTokens: tokens.subarray(0, score!.promptLength),
+    completionTokens: tokens.subarray(score!.promptLength),
+  }));
+  const { logprobs } = await sampler.score(data, { temperature: jobs[0]!.score!.temperature });
+  return jobs.map(({ tokens, score }, i) => {
+    const scores = new Float32Array(tokens.length).fill(Number.NaN);
+    scores.set(logprobs[i]!, score!.promptLength);
+    return responseOf([], { logprobs: bytesOf(scores), top: undefined });
+  });
 }

@@ -40,6 +40,7 @@ function requireCapabilities(engine: Policy, config: GrpoConfig, stage: string |
     ["entropyCoef", config.entropyCoef !== 0, "entropyBonus"],
     ["topEntropyQuantile", config.topEntropyQuantile < 1, "entropies"],
     ["neftuneNoiseAlpha", isNoisy, "embeddingNoise"],
+    ["maxStaleness", config.maxStaleness > 0, "snapshots"],
   ];
   for (const [key, isNeeded, capability] of needs) if (isNeeded) requireCapability(engine, capability, { stage, key });
   requireGradientClipping(engine, config, stage);
