@@ -7,7 +7,6 @@
 import type { SampledSequence, Sampler } from "../../engine/contract/sampler.ts";
 import type { SamplingParams } from "../../engine/contract/sampling.ts";
 import type {
-  DrawnToken,
   LogitAdjustments,
   PromptLogprobs,
   RunningSequence,
@@ -19,6 +18,7 @@ import type { RequestBody } from "../../tinker/requests.ts";
 import { StreamingDecoder } from "../../tokenizer/streaming-decoder.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { StopStrings } from "../stop-strings.ts";
+import { DrawnTokens, emptyTable } from "./drawn-tokens.ts";
 import type { FutureResult } from "./future-result.ts";
 import { RequestFailure } from "./refusal.ts";
 
@@ -131,23 +131,37 @@ function adjustmentsOf(aha: NonNullable<SampleBody["aha"]>): LogitAdjustments | 
   return Object.keys(adjustments).length > 0 ? adjustments : undefined;
 }
 
-/** Samples in the session of the weights. Where `signal` is aborted all of it is cancelled. */
+/**
+ * Samples in the session of the weights. Where `signal` is aborted all of it is cancelled. Throws RequestFailure where what
+ * there is to report comes to more than `mostBytes`.
+ */
 export async function sampleInSession(
   job: SampleJob,
   session: SamplingSession,
   tokenizer: Tokenizer,
-  signal: AbortSignal,
+  { signal, mostBytes }: { readonly signal: AbortSignal; readonly mostBytes: number },
 ): Promise<FutureResult> {
   const running: RunningSequence[] = [];
   const cancel = () => {
     for (const sequence of running) sequence.cancel();
   };
+  const ofToken = DrawnTokens.bytesOfOne(job.topLogprobs);
+  let bytes = job.promptLogprobs === undefined ? 0 : job.tokens.length * DrawnTokens.bytesOfOne(job.promptLogprobs);
+  const count = (more: number) => {
+    bytes += more;
+    if (bytes <= mostBytes) return;
+    throw new RequestFailure(
+      `The result of this request has more than ${mostBytes} bytes, at ${ofToken} for each token that is drawn: ` +
+        "ask for fewer samples at once, for shorter ones, or for fewer alternatives.",
+    );
+  };
+  count(0);
   signal.throwIfAborted();
   signal.addEventListener("abort", cancel, { once: true });
   let prompt: PromptLogprobs | undefined;
   try {
     const sequences = Array.from({ length: job.numSamples }, async (_, i): Promise<WireSequence> => {
-      const drawn: DrawnToken[] = [];
+      const drawn = new DrawnTokens(job.topLogprobs);
       const stops = job.stopStrings.length > 0 ? new StopStrings(job.stopStrings) : undefined;
       const decoder = stops && new StreamingDecoder(tokenizer, { after: job.tokens });
       const request = {
@@ -163,6 +177,7 @@ export async function sampleInSession(
       const sequence = session.submit(
         request,
         (token) => {
+          count(ofToken);
           drawn.push(token);
           if (!stops) return;
           stops.push(decoder!.push(token.token));
@@ -175,12 +190,7 @@ export async function sampleInSession(
       running.push(sequence);
       const end = await sequence.finished;
       if (end === "cancelled" && !stops?.stopped) throw new RequestFailure("The request was cancelled.");
-      return wireSequence(
-        Int32Array.from(drawn, ({ token }) => token),
-        Float32Array.from(drawn, ({ logprob }) => logprob),
-        end === "length" ? "length" : "stop",
-        job.topLogprobs > 0 ? topOf(drawn, job.topLogprobs) : undefined,
-      );
+      return wireSequence(drawn.tokens, drawn.logprobs, end === "length" ? "length" : "stop", drawn.top);
     });
     return responseOf(await Promise.all(sequences), prompt && promptOf(prompt, job));
   } finally {
@@ -206,24 +216,6 @@ function wireSequence(
     keptTokens: flat && bytesOf(flat),
     keptCounts: counts && bytesOf(counts),
   };
-}
-
-/** What an empty cell of a table of alternatives has. */
-const NO_ALTERNATIVE = -99_999;
-
-function topOf(drawn: readonly DrawnToken[], k: number): WireTopk {
-  const [ids, logprobs] = emptyTable(drawn.length, k);
-  for (const [t, { top }] of drawn.entries()) {
-    for (const [i, { token, logprob }] of top.entries()) {
-      ids[t * k + i] = token;
-      logprobs[t * k + i] = logprob;
-    }
-  }
-  return { tokenIds: bytesOf(ids), logprobs: bytesOf(logprobs), k, length: drawn.length };
-}
-
-function emptyTable(rows: number, k: number): [Int32Array, Float32Array] {
-  return [new Int32Array(rows * k), new Float32Array(rows * k).fill(NO_ALTERNATIVE)];
 }
 
 interface PromptScores {
