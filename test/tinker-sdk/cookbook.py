@@ -35,9 +35,8 @@ ROWS = [
     }
     for i in range(512)
 ]
-datasets.load_dataset = lambda *_args, **_kwargs: datasets.DatasetDict(
-    {"train": datasets.Dataset.from_list(ROWS), "test": datasets.Dataset.from_list(ROWS[:16])}
-)
+SPLITS = {"train": datasets.Dataset.from_list(ROWS), "test": datasets.Dataset.from_list(ROWS[:16])}
+datasets.load_dataset = lambda *_args, split=None, **_kwargs: SPLITS[split] if split else datasets.DatasetDict(SPLITS)
 math_grading.extract_boxed = lambda response: response
 math_grading.grade_answer = lambda given, _truth: given.count("e") >= 5
 
