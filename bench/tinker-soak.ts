@@ -1,9 +1,9 @@
 /**
- * `npm run soak:tinker -- [--clients 8] [--minutes 10] [--json] [--heap]`: clients that sample, train, save and load on one
- * `aha serve --tinker`, the built program, for some minutes. Prints what each got, the server's memory as it went, and ends with
- * code 1 where a request failed, the memory grew, or a client starved. With `--heap` the server's memory is also printed in its
- * parts, every ten seconds and after a collection of garbage, and what has grown on the heap from a third of the time to its end;
- * taking the heap's snapshots takes memory itself, so its growth is not judged then.
+ * `npm run soak:tinker -- [--clients 8] [--minutes 10] [--json] [--parts] [--growth]`: clients that sample, train, save and load
+ * on one `aha serve --tinker`, the built program, for some minutes. Prints what each got, the server's memory as it went, and ends
+ * with code 1 where a request failed, the memory grew, or a client starved. With `--parts` the server's memory is also printed in
+ * its parts, every ten seconds and after a collection of garbage. With `--growth` also what has grown on the heap from a third of
+ * the time to its end; taking snapshots of the heap takes memory itself, so the memory is not judged then.
  */
 
 import { execFile, spawn } from "node:child_process";
@@ -40,7 +40,8 @@ const { values } = parseArgs({
     clients: { type: "string", default: "8" },
     minutes: { type: "string", default: "10" },
     json: { type: "boolean", default: false },
-    heap: { type: "boolean", default: false },
+    parts: { type: "boolean", default: false },
+    growth: { type: "boolean", default: false },
   },
 });
 const clients = Number(values.clients);
@@ -58,16 +59,17 @@ const model = join(directory, "model");
 await mkdir(model);
 await writeInitialModel(diskFolder(model), (await loadRecipe(RECIPE, [])).model.init!, 1);
 const options = ["--name", NAME, "--tinker", "--tinker-dir", join(directory, "kept"), "--port", "0", "--json"];
-const probed = values.heap ? ["--expose-gc", "--import", "tsx", "--import", PROBE] : [];
+const isProbed = values.parts || values.growth;
+const probed = isProbed ? ["--expose-gc", "--import", "tsx", "--import", PROBE] : [];
 const server = spawn(process.execPath, [...probed, PROGRAM, "serve", model, ...options], {
-  stdio: ["ignore", "pipe", "inherit", ...(values.heap ? (["ipc"] as const) : [])],
+  stdio: ["ignore", "pipe", "inherit", ...(isProbed ? (["ipc"] as const) : [])],
 });
 const [line] = (await once(server.stdout!, "data")) as [Buffer];
 const { url } = JSON.parse(line.toString()) as { url: string };
 const memory: number[] = [];
 const sampling = setInterval(() => void residentMib().then((mib) => memory.push(mib)), 60_000 / SAMPLES_A_MINUTE);
 const counts = { rounds: 0 };
-const watching = values.heap ? watchHeap() : undefined;
+const watching = isProbed ? watchParts() : undefined;
 const records = await Promise.all(Array.from({ length: clients }, (_, client) => soak(client)));
 clearInterval(sampling);
 await watching;
@@ -137,11 +139,11 @@ async function ask(question: MemoryQuestion): Promise<MemoryAnswer> {
   return (await once(server, "message"))[0] as MemoryAnswer;
 }
 
-/** Prints the parts of the server's memory until the time is over, and then what has grown on its heap. */
-async function watchHeap(): Promise<void> {
+/** Prints the parts of the server's memory until the time is over, and then what has grown on its heap, where it is asked for. */
+async function watchParts(): Promise<void> {
   const startedAt = performance.now();
   const [first, last] = [join(directory, "first.heapsnapshot"), join(directory, "last.heapsnapshot")];
-  let isTaken = false;
+  let isTaken = !values.growth;
   const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1).padStart(7);
   console.error("seconds  rounds     rss    heap external buffers  native");
   for (;;) {
@@ -156,6 +158,7 @@ async function watchHeap(): Promise<void> {
     }
     await sleep(Math.max(0, Math.min(10_000, endsAt - performance.now())));
   }
+  if (!values.growth) return;
   await ask({ snapshot: last });
   for (const { kind, objects, bytes } of heapGrowth(first, last, 40)) {
     console.error(`${(bytes / 1024).toFixed(0).padStart(8)} KiB ${String(objects).padStart(8)}  ${kind}`);
@@ -187,7 +190,7 @@ function conclude(): void {
   };
   console.log(values.json ? JSON.stringify(result) : JSON.stringify(result, null, 2));
   for (const message of new Set(errors)) console.error(message);
-  const isFlat = values.heap || late <= MOST_GROWTH * early;
+  const isFlat = values.growth || late <= MOST_GROWTH * early;
   if (errors.length > 0) console.error("FAIL: requests failed");
   if (!isFlat) console.error(`FAIL: the server's memory grew from ${early} to ${late} MiB`);
   if (least < LEAST_SHARE * mean)

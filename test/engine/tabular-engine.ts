@@ -77,6 +77,7 @@ const TABULAR_CAPABILITIES: Capabilities = {
   embeddingNoise: false,
   gradientNorm: true,
   gradientClipping: true,
+  weightDecay: true,
   otherTargets: false,
   snapshots: true,
   weightFiles: false,

@@ -124,6 +124,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
       embeddingNoise: true,
       gradientNorm: true,
       gradientClipping: true,
+      weightDecay: true,
       otherTargets: true,
       snapshots: true,
       weightFiles: true,

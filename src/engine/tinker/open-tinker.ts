@@ -11,6 +11,7 @@ import type { Sampler } from "../contract/sampler.ts";
 import type { PolicySource } from "../engine-kind.ts";
 import { probeServer } from "./probe.ts";
 import { profileNamed, type TinkerProfile } from "./profile.ts";
+import { endSession } from "./remote-parts.ts";
 import { SavedFiles } from "./saved-files.ts";
 import { type ServerCapabilities, serverCapabilities, TinkerClient } from "./tinker-client.ts";
 import { TinkerPolicy } from "./tinker-policy.ts";
@@ -122,12 +123,15 @@ function keyFrom(environment: Readonly<Record<string, string | undefined>>): str
 }
 
 /** What `work` makes of a new session with the server, which ends where it fails. */
-async function withClient<T>({ transport }: FoundServer, work: (client: TinkerClient) => Promise<T>): Promise<T> {
-  const client = await TinkerClient.open(transport);
+async function withClient<T>(
+  { transport, profile }: FoundServer,
+  work: (client: TinkerClient) => Promise<T>,
+): Promise<T> {
+  const client = await TinkerClient.open(transport, profile.gone);
   try {
     return await work(client);
   } catch (error) {
-    await client.close();
+    await endSession({ client, profile });
     throw error;
   }
 }

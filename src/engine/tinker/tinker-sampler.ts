@@ -19,8 +19,8 @@ import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
 import { requireData, requireSampling, requireTemperature } from "../local/requests.ts";
 import { VerbTurns } from "../turns.ts";
-import { type RemotePolicyParts, samplerCapabilitiesOf } from "./remote-parts.ts";
-import { BASE, openReference } from "./remote-reference.ts";
+import { endSession, type RemotePolicyParts, samplerCapabilitiesOf } from "./remote-parts.ts";
+import { BASE, openReference, removeFile } from "./remote-reference.ts";
 import type { RemoteSampler } from "./remote-sampler.ts";
 import { RemoteSession } from "./remote-session.ts";
 import { sampleRemotely } from "./sample-remotely.ts";
@@ -44,8 +44,11 @@ export class TinkerSampler implements Sampler {
 
   /** Opens the weights of this path, or the base's. Throws EngineError where the server does not have them. */
   static async open(parts: RemotePolicyParts, uri: string = BASE): Promise<TinkerSampler> {
-    const { sampler } = await openReference(parts, uri);
-    return new TinkerSampler(parts, sampler, () => parts.client.close());
+    const weights = await openReference(parts, uri);
+    return new TinkerSampler(parts, weights.sampler, async () => {
+      await removeFile(parts, weights);
+      await endSession(parts);
+    });
   }
 
   sample(

@@ -99,7 +99,7 @@ async function findSampling(directory: string): Promise<KeptSampling[]> {
     const one = await readJson(join(directory, "sampling", name), samplingSchema);
     if (one) found.push(one);
   }
-  return found;
+  return found.sort((a, b) => a.number - b.number);
 }
 
 async function findRequests(directory: string): Promise<KeptRequest[]> {

@@ -16,7 +16,7 @@
  */
 
 import { mkdirSync, rmSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
 import { TEMPORARY_PREFIX, writeFailure } from "../../files.ts";
@@ -25,11 +25,11 @@ import { findSessions, type KeptSession } from "./found-sessions.ts";
 import type { FutureResult } from "./future-result.ts";
 import {
   digestOf,
+  headed,
   type KeptSampling,
   keptResult,
   namesIn,
   payloadOf,
-  readHeaded,
   resultSchema,
   type TakenRequest,
   writeKept,
@@ -148,6 +148,11 @@ export class Journal {
     await writeKept(this.#root, join(session, "sampling", `${sampling.number}.json`), [JSON.stringify(sampling)]);
   }
 
+  /** The sampling session is over. */
+  async dropSampling(session: string, number: number): Promise<void> {
+    await rm(join(this.#root, session, "sampling", `${number}.json`), { force: true });
+  }
+
   /** Throws RequestFailure where the journal is full. */
   async keepLoss(session: string, number: number, text: string): Promise<void> {
     if (!this.#sessions.has(session)) return;
@@ -230,9 +235,17 @@ export class Journal {
     return isKept;
   }
 
-  /** What a request came to; undefined where it is no longer kept. */
+  /** What a request came to; undefined where it is no longer kept. Throws Refusal 503 where it cannot be read at the moment. */
   async readResult({ session, id }: TakenRequest): Promise<FutureResult | undefined> {
-    const [header, payload] = (await readHeaded(this.#path({ session, id }, "results"), resultSchema)) ?? [];
+    let bytes: Buffer;
+    try {
+      bytes = await readFile(this.#path({ session, id }, "results"));
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") return undefined;
+      throw new Refusal(503, `The result cannot be read at the moment (${code ?? message}); ask for it again.`);
+    }
+    const [header, payload] = headed(bytes, resultSchema) ?? [];
     if (header === undefined || payload === undefined || header.payloadDigest !== digestOf(payload)) return undefined;
     const result = keptResult(header.result, payload);
     return result === "gone" ? undefined : result;

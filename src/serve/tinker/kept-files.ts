@@ -115,7 +115,15 @@ export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T
 /** A line of JSON and what stands behind it; undefined for a file that is not there, or not ours. */
 export async function readHeaded<T>(path: string, schema: z.ZodType<T>): Promise<readonly [T, Uint8Array] | undefined> {
   try {
-    const bytes = await readFile(path);
+    return headed(await readFile(path), schema);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same of the bytes of a file. */
+export function headed<T>(bytes: Buffer, schema: z.ZodType<T>): readonly [T, Uint8Array] | undefined {
+  try {
     const end = bytes.indexOf(0x0a);
     return [schema.parse(JSON.parse(bytes.toString("utf8", 0, end))), bytes.subarray(end + 1)];
   } catch {

@@ -6,7 +6,7 @@ export interface TinkerLimits {
   /** Largest rank of an adapter. */
   readonly mostRank: number;
   readonly mostSessions: number;
-  /** Sampling sessions of one session. */
+  /** Sampling sessions of one session: those that were used last. */
   readonly mostSamplingSessions: number;
   /** Losses that a session has uploaded. */
   readonly mostCustomLosses: number;
@@ -52,7 +52,7 @@ export const TINKER_LIMITS: TinkerLimits = {
   mostModels: 16,
   mostRank: 256,
   mostSessions: 256,
-  mostSamplingSessions: 10_000,
+  mostSamplingSessions: 1000,
   mostCustomLosses: 64,
   mostCustomLossBytes: 2 ** 19,
   mostOpenSamplers: 8,
