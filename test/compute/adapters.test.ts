@@ -1,7 +1,7 @@
 /** What drivers say of GPUs, from their own words: no GPU is asked here. */
 
 import { describe, expect, it } from "vitest";
-import { adapterOf, namedSoftware, parseNvidiaAdapters } from "../../src/compute/gpu/adapters.ts";
+import { namedSoftware, parseNvidiaAdapters, vulkanAdapterOf } from "../../src/compute/gpu/adapters.ts";
 
 /** As `vkGetPhysicalDeviceProperties` writes it: versions of API and driver, vendor, device, kind, name. */
 function properties(vendor: number, kind: number, name: string): Buffer {
@@ -19,7 +19,7 @@ describe("adapters", () => {
       properties(0x10de, 2, "NVIDIA H100 80GB HBM3"),
       properties(0x10005, 4, "llvmpipe (LLVM 15.0.6, 256 bits)"),
       properties(0x4242, 0, "x".repeat(255)),
-    ].map(adapterOf);
+    ].map(vulkanAdapterOf);
     expect(all.map(({ adapter }) => adapter)).toEqual([
       { name: "SwiftShader Device (LLVM 10.0.0)", vendor: "Google", isSoftware: true },
       { name: "Intel(R) Iris(R) Xe Graphics", vendor: "Intel", isSoftware: false },

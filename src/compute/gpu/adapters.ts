@@ -79,7 +79,7 @@ function vulkanAdapters(): readonly DeviceAdapter[] {
     const found = [...devices.subarray(0, count[0])].map((device) => {
       const data = Buffer.alloc(PROPERTIES_BYTES);
       properties(device, data);
-      return adapterOf(data);
+      return vulkanAdapterOf(data);
     });
     return found.sort((a, b) => a.rank - b.rank).map(({ adapter }) => adapter);
   } finally {
@@ -88,7 +88,7 @@ function vulkanAdapters(): readonly DeviceAdapter[] {
 }
 
 /** An adapter from its `VkPhysicalDeviceProperties`, and its place among those that WebGPU chooses from. */
-export function adapterOf(properties: Buffer): { readonly adapter: DeviceAdapter; readonly rank: number } {
+export function vulkanAdapterOf(properties: Buffer): { readonly adapter: DeviceAdapter; readonly rank: number } {
   const name = properties.subarray(NAME_OFFSET, NAME_OFFSET + NAME_BYTES);
   const end = name.indexOf(0);
   const type = properties.readUInt32LE(TYPE_OFFSET);
