@@ -39,7 +39,6 @@ describe.skipIf(process.platform === "win32")("bench/gpu.sh", () => {
 
   it.each([
     [["float32", "float16"], "float16"],
-    [["float32"], "float32"],
     [undefined, "float32"],
   ])("measures WebGPU whose driver has %j in %s", (dtypes, expected) => {
     const root = mkdtempSync(join(tmpdir(), "aha-gpu-script-"));
