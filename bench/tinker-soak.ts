@@ -1,7 +1,9 @@
 /**
- * `npm run soak:tinker -- [--clients 8] [--minutes 10] [--json]`: clients that sample, train, save and load on one
- * `aha serve --tinker`, the built program, for some minutes. Prints what each got, the server's memory as it went, and ends with
- * code 1 where a request failed, the memory grew, or a client starved.
+ * `npm run soak:tinker -- [--clients 8] [--minutes 10] [--json] [--parts] [--growth]`: clients that sample, train, save and load
+ * on one `aha serve --tinker`, the built program, for some minutes. Prints what each got, the server's memory as it went, and ends
+ * with code 1 where a request failed, the memory grew, or a client starved. With `--parts` the server's memory is also printed in
+ * its parts, every ten seconds and after a collection of garbage. With `--growth` also what has grown on the heap from a third of
+ * the time to its end; taking snapshots of the heap takes memory itself, so the memory is not judged then.
  */
 
 import { execFile, spawn } from "node:child_process";
@@ -9,6 +11,7 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { diskFolder } from "../src/disk-folder.ts";
@@ -17,14 +20,18 @@ import { ALL_LORA_TARGETS } from "../src/model/lora.ts";
 import { Random } from "../src/random.ts";
 import { loadRecipe } from "../src/recipe/load.ts";
 import { writeInitialModel } from "../src/recipe/model.ts";
+import { heapGrowth } from "./heap-growth.ts";
+import type { MemoryAnswer, MemoryQuestion } from "./memory-probe.ts";
 
 const PROGRAM = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const RECIPE = fileURLToPath(new URL("../recipes/countdown/smoke/recipe.yaml", import.meta.url));
+const PROBE = fileURLToPath(new URL("./memory-probe.ts", import.meta.url));
 const NAME = "soaked";
 /** Rounds between two saves of a client, each of which is loaded again. */
 const SAVE_EVERY = 5;
 /** By how much the memory may grow from the first third of the time on: allocators do not give everything back. */
 const MOST_GROWTH = 1.15;
+const SAMPLES_A_MINUTE = 30;
 /** A client with fewer rounds than this share of the mean has starved. */
 const LEAST_SHARE = 0.5;
 
@@ -33,6 +40,8 @@ const { values } = parseArgs({
     clients: { type: "string", default: "8" },
     minutes: { type: "string", default: "10" },
     json: { type: "boolean", default: false },
+    parts: { type: "boolean", default: false },
+    growth: { type: "boolean", default: false },
   },
 });
 const clients = Number(values.clients);
@@ -50,13 +59,20 @@ const model = join(directory, "model");
 await mkdir(model);
 await writeInitialModel(diskFolder(model), (await loadRecipe(RECIPE, [])).model.init!, 1);
 const options = ["--name", NAME, "--tinker", "--tinker-dir", join(directory, "kept"), "--port", "0", "--json"];
-const server = spawn(process.execPath, [PROGRAM, "serve", model, ...options], { stdio: ["ignore", "pipe", "inherit"] });
+const isProbed = values.parts || values.growth;
+const probed = isProbed ? ["--expose-gc", "--import", "tsx", "--import", PROBE] : [];
+const server = spawn(process.execPath, [...probed, PROGRAM, "serve", model, ...options], {
+  stdio: ["ignore", "pipe", "inherit", ...(isProbed ? (["ipc"] as const) : [])],
+});
 const [line] = (await once(server.stdout!, "data")) as [Buffer];
 const { url } = JSON.parse(line.toString()) as { url: string };
 const memory: number[] = [];
-const sampling = setInterval(() => void residentMib().then((mib) => memory.push(mib)), 2000);
+const sampling = setInterval(() => void residentMib().then((mib) => memory.push(mib)), 60_000 / SAMPLES_A_MINUTE);
+const counts = { rounds: 0 };
+const watching = isProbed ? watchParts() : undefined;
 const records = await Promise.all(Array.from({ length: clients }, (_, client) => soak(client)));
 clearInterval(sampling);
+await watching;
 server.kill("SIGTERM");
 await once(server, "close");
 await rm(directory, { recursive: true, force: true });
@@ -85,6 +101,7 @@ async function soak(client: number): Promise<ClientRecord> {
       record.errors.push((error as Error).message);
     }
     record.rounds++;
+    counts.rounds++;
     record.longestMs = Math.max(record.longestMs, performance.now() - startedAt);
   }
   await policy.dispose();
@@ -117,6 +134,37 @@ async function round(policy: Awaited<ReturnType<typeof openTinkerPolicy>>, rando
   return samples.reduce((sum, { tokens }) => sum + tokens.length, 0);
 }
 
+async function ask(question: MemoryQuestion): Promise<MemoryAnswer> {
+  server.send(question);
+  return (await once(server, "message"))[0] as MemoryAnswer;
+}
+
+/** Prints the parts of the server's memory until the time is over, and then what has grown on its heap, where it is asked for. */
+async function watchParts(): Promise<void> {
+  const startedAt = performance.now();
+  const [first, last] = [join(directory, "first.heapsnapshot"), join(directory, "last.heapsnapshot")];
+  let isTaken = !values.growth;
+  const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1).padStart(7);
+  console.error("seconds  rounds     rss    heap external buffers  native");
+  for (;;) {
+    const now = performance.now();
+    const { rss, heapUsed, heapTotal, external, arrayBuffers } = await ask({});
+    const parts = [rss, heapUsed, external, arrayBuffers, rss - heapTotal - external].map(mib).join(" ");
+    console.error(`${((now - startedAt) / 1000).toFixed(0).padStart(7)} ${String(counts.rounds).padStart(7)} ${parts}`);
+    if (now >= endsAt) break;
+    if (!isTaken && now - startedAt >= (endsAt - startedAt) / 3) {
+      isTaken = true;
+      await ask({ snapshot: first });
+    }
+    await sleep(Math.max(0, Math.min(10_000, endsAt - performance.now())));
+  }
+  if (!values.growth) return;
+  await ask({ snapshot: last });
+  for (const { kind, objects, bytes } of heapGrowth(first, last, 40)) {
+    console.error(`${(bytes / 1024).toFixed(0).padStart(8)} KiB ${String(objects).padStart(8)}  ${kind}`);
+  }
+}
+
 async function residentMib(): Promise<number> {
   const { stdout } = await promisify(execFile)("ps", ["-o", "rss=", "-p", `${server.pid}`]);
   return Math.round(Number(stdout.trim()) / 1024);
@@ -138,11 +186,11 @@ function conclude(): void {
     sampledTokens: records.reduce((sum, { tokens }) => sum + tokens, 0),
     longestRoundMs: records.map(({ longestMs }) => Math.round(longestMs)),
     errors: errors.length,
-    memoryMib: { early, late },
+    memoryMib: { early, late, eachMinute: memory.filter((_, i) => i % SAMPLES_A_MINUTE === 0) },
   };
   console.log(values.json ? JSON.stringify(result) : JSON.stringify(result, null, 2));
   for (const message of new Set(errors)) console.error(message);
-  const isFlat = late <= MOST_GROWTH * early;
+  const isFlat = values.growth || late <= MOST_GROWTH * early;
   if (errors.length > 0) console.error("FAIL: requests failed");
   if (!isFlat) console.error(`FAIL: the server's memory grew from ${early} to ${late} MiB`);
   if (least < LEAST_SHARE * mean)

@@ -117,7 +117,8 @@ export async function writeWholeFile(path: string, write: (file: FileHandle) => 
 export function writeFailure(path: string, error: unknown): unknown {
   const reason = systemReason(error);
   if (reason === undefined) return error;
-  return new AhaError(`Cannot write ${path}: ${reason}. Choose another folder, or make this one writable.`);
+  const message = `Cannot write ${path}: ${reason}. Choose another folder, or make this one writable.`;
+  return new AhaError(message, { cause: error });
 }
 
 /** `writeWholeFile` for data at hand. */

@@ -1,7 +1,7 @@
 """transformers on a GPU, in bfloat16, on a model of a given shape with random weights: new tokens per second of `generate`, or
-tokens per second of forward + backward. The work of `bench/sample.ts` and `bench/train.ts`; `bench/gpu.sh` runs it.
+tokens per second of forward + backward, or both. The work of `bench/sample.ts` and `bench/train.ts`; `bench/gpu.sh` runs it.
 
-usage: gpu_generate.py --config CONFIG.json [--batch 64 --prompt 128 --tokens 128] [--train --batch 16 --length 1024]
+usage: gpu_generate.py --config CONFIG.json [--work decode train] [--batch 64 --prompt 128 --tokens 128] [--rows 16 --length 1024]
 """
 import argparse
 import json
@@ -15,8 +15,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--config", required=True)
-parser.add_argument("--train", action="store_true")
-for name, default in [("batch", 64), ("prompt", 128), ("tokens", 128), ("length", 1024), ("repeat", 1)]:
+parser.add_argument("--work", nargs="+", choices=["decode", "train"], default=["decode"])
+for name, default in [("batch", 64), ("prompt", 128), ("tokens", 128), ("rows", 16), ("length", 1024), ("repeat", 1)]:
     parser.add_argument(f"--{name}", type=int, default=default)
 options = parser.parse_args()
 device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -48,22 +48,23 @@ def generate() -> None:
 
 def forward_backward() -> None:
     # Four rows at a time: logits of all of them would take tens of gigabytes.
-    tokens = torch.randint(3, config.vocab_size, (options.batch, options.length), device=device)
+    tokens = torch.randint(3, config.vocab_size, (options.rows, options.length), device=device)
     model.zero_grad()
     for rows in tokens.split(4):
         logits = model(rows, use_cache=False).logits
         loss = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]).float(), rows[:, 1:].reshape(-1))
-        (loss * len(rows) / options.batch).backward()
+        (loss * len(rows) / options.rows).backward()
 
 
-if options.train:
+result = {"bench": "peer"}
+if "decode" in options.work:
+    model.eval()
+    took = seconds(generate)
+    result |= {"decode_tokens_per_s": options.batch * options.tokens / took, "decode_s": took}
+if "train" in options.work:
     model.train()
     model.gradient_checkpointing_enable()
     took = seconds(forward_backward)
-    result = {"bench": "train", "forward_backward_tokens_per_s": options.batch * options.length / took}
-else:
-    model.eval()
-    took = seconds(generate)
-    result = {"bench": "sample", "tokens_per_s": options.batch * options.tokens / took}
+    result |= {"forward_backward_tokens_per_s": options.rows * options.length / took, "train_s": took}
 peak = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else None
-print(json.dumps({**result, "seconds": took, "device": device, "peak_memory_mib": peak}))
+print(json.dumps({**result, "device": device, "peak_memory_mib": peak}))

@@ -36,6 +36,11 @@ const metric = (name: string) => (history: readonly WatchedRow[]) => {
   return typeof value === "number" && !Number.isNaN(value) ? value : undefined;
 };
 
+const samplerDifference = metric("sampling/sampling_logp_difference/mean");
+
+/** Of completions of older weights the difference has what training has moved, too; an iteration of none comes first. */
+const isSampledAhead = (history: readonly WatchedRow[]) => (metric("staleness/max")(history) ?? 0) > 0;
+
 /** Every level rule, in the order in which alarms of one row are reported. */
 export const LEVEL_RULES: readonly LevelRule[] = [
   {
@@ -74,7 +79,7 @@ export const LEVEL_RULES: readonly LevelRule[] = [
   {
     name: "sampler-difference",
     ...ALARM_LIMITS.samplerDifference,
-    level: metric("sampling/sampling_logp_difference/mean"),
+    level: (history) => (isSampledAhead(history) ? undefined : samplerDifference(history)),
     message: (level) =>
       `Sampler and trainer differ by ${level.toPrecision(2)} nats a token: the ratios of the loss are wrong by that much. ` +
       "Set samplerCorrection, and compare without quantization.",

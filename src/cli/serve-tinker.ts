@@ -9,9 +9,43 @@ import { openService, type TakenOver } from "../serve/tinker/open-service.ts";
 import { KEY_PREFIX, TinkerRoutes } from "../serve/tinker/tinker-routes.ts";
 import { stopTokens } from "../tokenizer/stop-tokens.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { numberOption, wholeNumberOption } from "./parse-options.ts";
 
 /** Where checkpoints are kept if nothing is said. */
 export const DEFAULT_TINKER_DIRECTORY = "aha-tinker";
+
+/** The options that are limits. */
+export const TINKER_LIMIT_OPTIONS = {
+  "tinker-models": { type: "string" },
+  "tinker-checkpoints": { type: "string" },
+  "tinker-checkpoints-gib": { type: "string" },
+} as const;
+export type TinkerLimitOption = keyof typeof TINKER_LIMIT_OPTIONS;
+
+const GIB = 2 ** 30;
+
+/** Their part of the command's help, in a column of 25. */
+export const TINKER_LIMITS_HELP = `--tinker-models N      most models that are trained at the same time (${TINKER_LIMITS.mostModels})
+  --tinker-checkpoints N most checkpoints that are kept of all clients (${TINKER_LIMITS.mostCheckpoints})
+  --tinker-checkpoints-gib N
+                         most disk that these take (${TINKER_LIMITS.mostCheckpointBytes / GIB})`;
+
+/** The limits that options say. Throws ConfigError. */
+export function tinkerLimitsOf(values: { readonly [O in TinkerLimitOption]?: string | undefined }) {
+  const whole = (option: TinkerLimitOption, fallback: number) =>
+    wholeNumberOption(option, values[option] ?? `${fallback}`, 1);
+  const gib = values["tinker-checkpoints-gib"];
+  return {
+    mostModels: whole("tinker-models", TINKER_LIMITS.mostModels),
+    mostCheckpoints: whole("tinker-checkpoints", TINKER_LIMITS.mostCheckpoints),
+    mostCheckpointBytes:
+      gib === undefined
+        ? TINKER_LIMITS.mostCheckpointBytes
+        : Math.floor(numberOption("tinker-checkpoints-gib", gib, isPositive, "a number above 0") * GIB),
+  };
+}
+
+const isPositive = (value: number) => value > 0 && Number.isFinite(value);
 
 /** What the routes are made of. */
 export interface TinkerParts {

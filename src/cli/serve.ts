@@ -15,7 +15,6 @@ import type { RequestRecord } from "../serve/metrics.ts";
 import { describeDefaults, type GenerationDefaults } from "../serve/sampling-defaults.ts";
 import { serveEngine } from "../serve/served-model.ts";
 import { ApiServer } from "../serve/server.ts";
-import { TINKER_LIMITS } from "../serve/tinker/limits.ts";
 import type { HuggingFaceTokenizer } from "../tokenizer/huggingface.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -38,7 +37,16 @@ import {
   parseOptions,
   wholeNumberOption,
 } from "./parse-options.ts";
-import { DEFAULT_TINKER_DIRECTORY, keyAdvice, takeOverNote, tinkerRoutes } from "./serve-tinker.ts";
+import {
+  DEFAULT_TINKER_DIRECTORY,
+  keyAdvice,
+  TINKER_LIMIT_OPTIONS,
+  TINKER_LIMITS_HELP,
+  type TinkerLimitOption,
+  takeOverNote,
+  tinkerLimitsOf,
+  tinkerRoutes,
+} from "./serve-tinker.ts";
 
 const DEFAULT_KEY_VARIABLE = "AHA_API_KEY";
 const MIB = 2 ** 20;
@@ -73,7 +81,7 @@ Options
                          docs/scale-out.md
   --tinker-dir PATH      where their checkpoints are kept, and what a server after this one goes on with:
                          sessions, models, requests (${DEFAULT_TINKER_DIRECTORY})
-  --tinker-models N      most models that are trained at the same time (${TINKER_LIMITS.mostModels})
+  ${TINKER_LIMITS_HELP}
   ${COMPUTE_HELP}
   --log                  a line on standard error for every request; never its text
   --json                 say where it listens in one JSON line {"url", "model", …}
@@ -101,7 +109,7 @@ const OPTIONS = {
   adapter: { type: "string", multiple: true },
   tinker: { type: "boolean", default: false },
   "tinker-dir": { type: "string" },
-  "tinker-models": { type: "string" },
+  ...TINKER_LIMIT_OPTIONS,
   ...COMPUTE_OPTIONS,
   log: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
@@ -126,11 +134,11 @@ export const serveCommand: Command = {
     }
     const id = values.name ?? hubReferenceOf(positionals[0]!, "model")?.name ?? basename(resolve(positionals[0]!));
     const defaults = await generationDefaults(opened.modelDirectory, values);
-    for (const option of ["tinker-dir", "tinker-models"] as const) {
+    for (const option of ["tinker-dir", ...(Object.keys(TINKER_LIMIT_OPTIONS) as TinkerLimitOption[])] as const) {
       if (values[option] === undefined || values.tinker) continue;
       throw new ConfigError(`--${option} is about the server that --tinker makes: give --tinker, too.`);
     }
-    const mostModels = wholeNumberOption("tinker-models", values["tinker-models"] ?? `${TINKER_LIMITS.mostModels}`, 1);
+    const tinkerLimits = tinkerLimitsOf(values);
     const [compute, engine] = [computeOption(values), localEngineOption(values)];
     const memory = { maxSlots: limits.maxSlots, cacheMib: limits.cacheMib };
     const { engines, base } = values.tinker
@@ -150,7 +158,7 @@ export const serveCommand: Command = {
       const [{ engine, tokenizer }] = engines as [OpenedModel];
       const directory = values["tinker-dir"] ?? DEFAULT_TINKER_DIRECTORY;
       const parts = {
-        limits: { mostModels },
+        limits: tinkerLimits,
         engine,
         tokenizer,
         tokenizerDirectory: opened.tokenizerDirectory,

@@ -217,6 +217,12 @@ export class GraphKernels implements Kernels {
   }
 }
 
+/** The kernels that are small graphs over elements, by what they do. */
+export const elementKernelGraphs = (): Readonly<Record<string, ProgramGraph>> => ({
+  add: kernelGraph(ADD),
+  mix: kernelGraph(MIX),
+});
+
 function kernelGraph(kernel: Kernel): ProgramGraph {
   const graph = new Graph();
   const operands = Object.fromEntries([
@@ -227,7 +233,8 @@ function kernelGraph(kernel: Kernel): ProgramGraph {
   return { graph, outputs: Object.fromEntries(results) };
 }
 
-function roundingGraph(dtype: HalfDType): ProgramGraph {
+/** Input `a` [n]; output `rounded`: its numbers in 16 bits. */
+export function roundingGraph(dtype: HalfDType): ProgramGraph {
   const graph = new Graph();
   return { graph, outputs: { rounded: cast(graph.input("a", "float32", ["n"]), dtype) } };
 }

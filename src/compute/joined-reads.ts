@@ -56,7 +56,7 @@ export class JoinedReads {
 }
 
 /** Inputs `a0` …, `count` of them, flat; output `joined`. */
-function joiningGraph(count: number): ProgramGraph {
+export function joiningGraph(count: number): ProgramGraph {
   const graph = new Graph();
   const inputs = Array.from({ length: count }, (_, i) => graph.input(`a${i}`, "float32", [`n${i}`]));
   return { graph, outputs: { joined: concat(inputs, 0) } };

@@ -18,7 +18,7 @@ import { BLOCK_TOKENS, type BlockSums } from "./logit-row.ts";
 import { Scope } from "./scope.ts";
 
 /** Inputs `logits` [B, V], `inverseTemperatures` [B, 1]; outputs `largest` [B, 1], `sums` [B, ⌈V/128⌉]. */
-function rowSumsGraph(vocabSize: number): { graph: Graph; outputs: Record<"largest" | "sums", Tensor> } {
+export function rowSumsGraph(vocabSize: number): { graph: Graph; outputs: Record<"largest" | "sums", Tensor> } {
   const graph = new Graph();
   const logits = graph.input("logits", "float32", ["B", vocabSize]);
   const inverseTemperatures = graph.input("inverseTemperatures", "float32", ["B", 1]);

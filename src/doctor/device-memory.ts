@@ -66,7 +66,7 @@ export function deviceMemoryNeed(
   const needs = memoryNeeds(config, recipe, promptTokens);
   const most = (bytes: readonly number[]) => Math.max(0, ...bytes);
   const micro = (tokens: number, longest: number) => Math.min(tokens, Math.max(longest, limits.microBatchTokens));
-  const { weights, reference } = weightBytes(config, recipe, promptTokens);
+  const { weights, reference, snapshot } = weightBytes(config, recipe, promptTokens);
   const hasSeveral = needs.some(({ trained: { tokens, longest } }) => tokens > micro(tokens, longest));
   const caches = needs.flatMap(({ sampled }) => (sampled ? [cacheBytes(config, dtype, limits, sampled)] : []));
   const activations = needs.map((need) =>
@@ -81,6 +81,7 @@ export function deviceMemoryNeed(
     { what: "gradients of further micro-batches", bytes: hasSeveral ? F32_BYTES * trained : 0 },
     { what: "moments of AdamW", bytes: 2 * F32_BYTES * trained },
     { what: "reference policy", bytes: reference },
+    { what: "snapshot that is sampled from", bytes: snapshot },
     { what: "teachers and reward models", bytes: supportingModels.reduce((sum, one) => sum + sizeOf(one), 0) },
     { what: "key-value cache", bytes: most(caches) },
     { what: "activations and logits", bytes: most(activations) },

@@ -12,8 +12,10 @@
 import { totalmem } from "node:os";
 import type { Compute } from "../compute/compute.ts";
 import { devices } from "../compute/devices.ts";
+import { diskFolder } from "../disk-folder.ts";
 import type { EngineLook } from "../engine/engine-kind.ts";
 import { otherDeviceOf } from "../engine/local/local-kind.ts";
+import { lookAtEngine } from "../engine/open.ts";
 import { AhaError, RunInterrupted } from "../errors.ts";
 import { countBySeverity, type Finding, inStage, refusal, worstFirst } from "../findings.ts";
 import type { ModelConfig } from "../model/model-config.ts";
@@ -149,11 +151,17 @@ export function refusedRecipe(name: string, reason: string): Diagnosis {
   };
 }
 
-/** Teachers and reward models, which are there or will be. */
+/** Teachers and reward models, which are there or will be; of one on a server, whether that has it. */
 async function lookAtSupportingModels(recipe: Recipe, known: Knowledge, earlier?: FromEarlierStages): Promise<void> {
   for (const stage of recipe.stages) {
     for (const supportingModel of trainers.get(stage.trainer).supportingModels?.(stage) ?? []) {
-      const { id, path } = supportingModel;
+      const { id, path, engine } = supportingModel;
+      if (engine !== undefined) {
+        const look = () => lookAtEngine(engine, { path }, { folderAt: diskFolder });
+        const found = (await orFinding(known, id, look, stage.name))?.findings ?? [];
+        known.findings.push(...found.map((finding) => inStage(finding, stage.name)));
+        continue;
+      }
       const config = earlier?.supportingModels.has(path)
         ? earlier.supportingModels.get(path)
         : await orFinding(known, id, () => inspectSupportingModel(supportingModel), stage.name);

@@ -61,14 +61,14 @@ export function estimatePeakBytes(
   // A model that is read passes through the host one tensor at a time, and again on its way to the device.
   if (isOnGpu(recipe)) return PROCESS_BYTES + 2 * F32_BYTES * largestParameter(config);
   const optimizer = trainableParameters(config, recipe) * 3 * F32_BYTES;
-  const { weights, reference } = weightBytes(config, recipe, promptTokens);
+  const { weights, reference, snapshot } = weightBytes(config, recipe, promptTokens);
   const needs = memoryNeeds(config, recipe, promptTokens);
   const held = isHalf(cachedDType(recipe)) ? HALF_BYTES : F32_BYTES;
   const moments = needs.map(({ trained, sampled }) => {
     const cache = sampled === undefined ? 0 : cacheBytes(config, cachedDType(recipe), limits, sampled);
     return Math.max(cache, trainingBytes(config, recipe.model.quantization, { ...limits, held }, trained));
   });
-  return PROCESS_BYTES + weights + optimizer + reference + beside + Math.max(0, ...moments);
+  return PROCESS_BYTES + weights + optimizer + reference + snapshot + beside + Math.max(0, ...moments);
 }
 
 /** With `auto` it may be the processors that hold everything. */
@@ -86,7 +86,7 @@ export function weightBytes(
   config: ModelConfig,
   recipe: Recipe,
   promptTokens: number,
-): { readonly weights: number; readonly reference: number } {
+): { readonly weights: number; readonly reference: number; readonly snapshot: number } {
   const { parameterCount, parametersByKind } = modelSize(config);
   const projections = (parametersByKind.attention ?? 0) + (parametersByKind.mlp ?? 0);
   const dtype = trunkOf(recipe.engine);
@@ -97,14 +97,19 @@ export function weightBytes(
   const frozen = isHalf(dtype) ? (parameterCount - projections) * F32_BYTES + rounded : whole;
   const packed = projections * NF4_BYTES + (parameterCount - projections) * HALF_BYTES;
   const weights = recipe.model.quantization !== undefined ? packed : hasAdapter ? frozen : whole + rounded;
-  const hasReference = memoryNeeds(config, recipe, promptTokens).some((need) => need.hasReference);
-  return { weights, reference: hasReference && !hasAdapter ? whole + rounded : 0 };
+  const needs = memoryNeeds(config, recipe, promptTokens);
+  const copy = hasAdapter ? 0 : whole + rounded;
+  return {
+    weights,
+    reference: needs.some((need) => need.hasReference) ? copy : 0,
+    snapshot: needs.some((need) => need.hasSnapshot) ? copy : 0,
+  };
 }
 
 /**
  * Bytes at the moment that takes most, from what this process has taken at its most (`processBytes`) while it tried every
  * stage at its longest lengths. What was not tried is the recipe's full number of sequences at once, so the key-value cache
- * of those is put in the place of that of the trials.
+ * of those is put in the place of that of the trials. Nor does a trial, which is one iteration, sample from a snapshot.
  */
 export function peakBytesFromTrials(
   config: ModelConfig,
@@ -120,7 +125,8 @@ export function peakBytesFromTrials(
   const largest = (needs: readonly { readonly sequences: number; readonly length: number }[]) =>
     Math.max(0, ...needs.map((need) => cacheBytes(config, cachedDType(recipe), limits, need)));
   const tried = trials.flatMap(({ longest }) => longest ?? []);
-  return processBytes + Math.max(0, largest([...sampled, evaluated]) - largest(tried));
+  const { snapshot } = weightBytes(config, recipe, promptTokens);
+  return processBytes + snapshot + Math.max(0, largest([...sampled, evaluated]) - largest(tried));
 }
 
 /** What each stage computes at the moment that takes most, of those whose trainers say it. */

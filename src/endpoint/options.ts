@@ -13,14 +13,25 @@ import { quotedText } from "./chat.ts";
 /** The variable that has the API key where none is named. */
 export const DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY";
 
-/** What is wrong with an endpoint's address; undefined where nothing is. */
-export function addressFault(baseUrl: string): string | undefined {
-  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
+/**
+ * What is wrong with the address of a server; undefined where nothing is. What may be a password is in no message: recipes, logs
+ * and run directories have no keys, so an address has none either.
+ */
+export function addressFault(address: string, example = "http://127.0.0.1:8000/v1"): string | undefined {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
-    return `expected an http or https address such as http://127.0.0.1:8000/v1, got ${quotedText(baseUrl)}`;
+    return `expected an http or https address such as ${example}, got ${quotedText(withoutUser(address))}`;
   }
-  if (url.username === "" && url.password === "") return undefined;
-  return "holds a user name or password; put the key into an environment variable instead";
+  if (url.username !== "" || url.password !== "") {
+    return "holds a user name or password; put the key into an environment variable instead";
+  }
+  if (url.search === "" && url.hash === "") return undefined;
+  return "holds a query (?) or a fragment (#), which no server's address has; put a key into an environment variable";
+}
+
+/** An address without what stands before its last @. */
+export function withoutUser(address: string): string {
+  return address.replace(/^([a-z][a-z0-9+.-]*:\/*)?.*@/is, "$1…@");
 }
 
 /** Which model is asked, with which time limits and retries: all that a client without a cache needs. */

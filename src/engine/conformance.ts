@@ -13,6 +13,7 @@ import { OPTIMIZER_CHECKS } from "./conformance/optimizer-checks.ts";
 import { SAMPLING_CHECKS } from "./conformance/sampling-checks.ts";
 import { SESSION_CHECKS } from "./conformance/session-checks.ts";
 import { SESSION_LOGPROB_CHECKS } from "./conformance/session-logprob-checks.ts";
+import { SNAPSHOT_CHECKS } from "./conformance/snapshot-checks.ts";
 import { STATE_CHECKS } from "./conformance/state-checks.ts";
 import { type ConformanceCheck, type ConformanceSubject, type Needed, withEngine } from "./conformance/subject.ts";
 import { TRAINING_CHECKS } from "./conformance/training-checks.ts";
@@ -30,6 +31,7 @@ const ALL_CHECKS: readonly ConformanceCheck[] = [
   ...KEPT_TOKEN_CHECKS,
   ...SESSION_CHECKS,
   ...SESSION_LOGPROB_CHECKS,
+  ...SNAPSHOT_CHECKS,
   ...STATE_CHECKS,
 ];
 

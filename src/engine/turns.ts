@@ -42,8 +42,26 @@ export class Turns {
 }
 
 /** Turns of an engine's verbs: none begins any more once the engine was disposed of. */
-export class VerbTurns extends Turns {
+export class VerbTurns {
+  readonly #turns: Turns;
   #isOver = false;
+
+  constructor(turns: Turns = new Turns()) {
+    this.#turns = turns;
+  }
+
+  /** Those of another engine that waits for this one's verbs, and this one for its: each has an end of its own. */
+  beside(): VerbTurns {
+    return new VerbTurns(this.#turns);
+  }
+
+  get contended(): boolean {
+    return this.#turns.contended;
+  }
+
+  take<T>(work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(work);
+  }
 
   /** As `take`. Throws EngineError, when its turn comes, on an engine that was disposed of. */
   verb<T>(work: () => Promise<T>): Promise<T> {

@@ -66,7 +66,10 @@ function endpointOf(environment: Environment): string {
   if (!text) return DEFAULT_ENDPOINT;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isWeb = url?.protocol === "https:" || url?.protocol === "http:";
-  if (url === undefined || !isWeb || url.username !== "" || url.search !== "" || url.hash !== "") {
+  if (url?.username || url?.password) {
+    throw new ConfigError("HF_ENDPOINT holds a user name or password: the Hub's token comes from HF_TOKEN alone.");
+  }
+  if (url === undefined || !isWeb || url.search !== "" || url.hash !== "") {
     throw new ConfigError(
       `HF_ENDPOINT must be the address of a Hub, such as ${DEFAULT_ENDPOINT}, not ${JSON.stringify(text)}.`,
     );

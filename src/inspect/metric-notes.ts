@@ -164,7 +164,7 @@ const NOTES: readonly (readonly [string, string, string, Pick<MetricNote, "isSha
   [
     "sampling/sampling_logp_difference/mean",
     "Mean difference between the log-probabilities of the sampler and those of the trainer, per token.",
-    "It should be rounding, below 0.0001; more means that ratios are wrong.",
+    "It should be rounding, below 0.0001; more means that ratios are wrong. With maxStaleness 1 it has what a step moved, too.",
     nats,
   ],
   [
@@ -177,6 +177,11 @@ const NOTES: readonly (readonly [string, string, string, Pick<MetricNote, "isSha
     "sampling/importance_sampling_ratio/*",
     "The * of the correction ratios between trainer and sampler.",
     "All should be near 1.",
+  ],
+  [
+    "staleness/*",
+    "The * of the age of the completions: by how many iterations the weights that sampled were older (maxStaleness).",
+    "1 from the second iteration on; less where further rounds were sampled from the policy as it is.",
   ],
   [
     "sampling_rounds",

@@ -7,6 +7,7 @@ import type { Capable } from "../engine/contract/capabilities.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
 import { lacksWeightFiles, readsWeights } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
+import { valueAt } from "../named-paths.ts";
 import type { Reference } from "./references.ts";
 
 /** What is asked of a stage here. */
@@ -18,19 +19,35 @@ interface StageElsewhere {
   readonly training: "adapter" | "whole" | undefined;
   /** Undefined: this process. */
   readonly engine: EngineSpec | undefined;
+  /** All of its keys. */
+  readonly config: unknown;
 }
 
 /**
  * Refuses a stage that asks such an engine for another stage's model, or that would not make one, as far as its configuration
  * says so. Throws ConfigError.
  */
-export function requirePossibleElsewhere({ name, source, references, training, engine }: StageElsewhere): void {
+export function requirePossibleElsewhere(stage: StageElsewhere): void {
+  const { name, source, references, training, engine, config } = stage;
+  const notThere = ({ from }: Reference, kind: string, advice: string) =>
+    new ConfigError(
+      `${source}, stage ${name}: the engine ${kind} has models of its own, and not the one that the stage ${from} makes. ${advice}`,
+    );
+  for (const reference of references) {
+    // A model that names an engine of its own, as a teacher may.
+    const { path, isMapping } = reference;
+    const place = isMapping ? path : path.at(-1) === "path" ? path.slice(0, -1) : undefined;
+    const kind = place && valueAt(config, [...place, "engine", "kind"]);
+    if (place?.length === 0 || typeof kind !== "string" || readsWeights({ kind })) continue;
+    throw notThere(reference, kind, "Name a model that is there, or compute it here (engine.kind local).");
+  }
   if (engine === undefined || readsWeights(engine)) return;
   const other = references.find(({ path }) => path[0] === "model");
   if (other !== undefined) {
-    throw new ConfigError(
-      `${source}, stage ${name}: the engine ${engine.kind} has models of its own, and not the one that the stage ${other.from} makes. ` +
-        "Name its base (model.path), put both into the stages of one recipe, or compute this stage here (engine.kind local).",
+    throw notThere(
+      other,
+      engine.kind,
+      "Name its base (model.path), put both into the stages of one recipe, or compute this stage here (engine.kind local).",
     );
   }
   if (training === "whole") {

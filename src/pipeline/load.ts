@@ -129,6 +129,7 @@ export function resolveStages({ stages }: LoadedPipeline, directory: string): Re
       ...stage,
       training: trains ? trained : undefined,
       engine: engine as EngineSpec | undefined,
+      config: stage.config,
     });
     return { ...stage, work };
   });

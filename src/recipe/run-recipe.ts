@@ -13,11 +13,12 @@
 import type { EngineUsage } from "../engine/contract/policy.ts";
 import { DivergenceError, RunInterrupted } from "../errors.ts";
 import { evalMetrics } from "../eval/trl-names.ts";
+import type { Folder } from "../folder.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { checkpointName, RUN_FILES, type RunStore } from "../run/run-store.ts";
 import type { StageWriter } from "../run/stage-writer.ts";
 import type { RunSummary, StageSummary } from "../run/summary.ts";
-import type { StageContext, StageLog, TrainerState } from "../train/context.ts";
+import type { StageContext, StageLog, TrainerState, WriteTrainerFiles } from "../train/context.ts";
 import { trainers } from "../train/trainers.ts";
 import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics } from "./best-checkpoint.ts";
 import { drawnSamples } from "./completion-samples.ts";
@@ -145,7 +146,7 @@ class RecipeRun {
       onProgress: (progress) => this.observe({ type: "progress", stage: stage.name, progress }),
       checkpoint: {
         every: stage.checkpointEvery,
-        save: (step, state) => this.checkpoint(stage, step, state, false),
+        save: (step, state, files) => this.checkpoint(stage, step, state, { files }),
       },
       evaluation: {
         every: stage.evaluateEvery,
@@ -154,10 +155,10 @@ class RecipeRun {
           return this.noteBest();
         },
       },
-      ...(resumed ? { resumed } : {}),
+      ...(resumed && { resumed, resumedFiles: this.folderAt(this.directory.resumedFrom!.directory) }),
     };
     const outcome = await trainers.get(stage.trainer).train(context, stage);
-    await this.checkpoint(stage, outcome.steps, { numTokens: outcome.numTokens }, true);
+    await this.checkpoint(stage, outcome.steps, { numTokens: outcome.numTokens }, { isComplete: true });
     return outcome.steps;
   }
 
@@ -198,20 +199,32 @@ class RecipeRun {
     return isNew;
   }
 
-  private async checkpoint(stage: StageConfig, step: number, trainerState: TrainerState, complete: boolean) {
+  private async checkpoint(
+    stage: StageConfig,
+    step: number,
+    trainerState: TrainerState,
+    { files, isComplete = false }: { readonly files?: WriteTrainerFiles | undefined; readonly isComplete?: boolean },
+  ) {
     this.noteUsage();
     await this.directory.saveCheckpoint(
       {
         stage: stage.name,
         step,
         trainerState,
-        stageComplete: complete,
+        stageComplete: isComplete,
         keep: this.recipe.keepCheckpoints,
         best: this.best?.name,
         elsewhere: this.prepared.engine.statesElsewhere,
       },
-      (place) => this.prepared.engine.saveState(place),
+      async (place) => {
+        await this.prepared.engine.saveState(place);
+        await files?.(this.folderAt(place));
+      },
     );
+  }
+
+  private folderAt(place: string): Folder {
+    return this.prepared.compute.folderAt(place);
   }
 
   /**

@@ -82,17 +82,29 @@ export async function sampleCompletions(
   }));
   const params = { ...options, stopTokenIds: stopTokens(engine, tokenizer) };
   const sequences = await engine.sample(prompts, params, onProgress);
-  return sequences.map((sequence) => ({
-    ...problems[sequence.promptIndex]!,
-    sample: sequence.sampleIndex,
-    promptTokens: prompts[sequence.promptIndex]!.tokens,
-    tokens: sequence.tokens,
-    samplerLogprobs: sequence.logprobs,
-    ...(sequence.keptTokens && { keptTokens: sequence.keptTokens }),
-    text: tokenizer.decode(sequence.tokens),
-    finishReason: sequence.finishReason,
-    maxCompletionTokens: options.maxCompletionTokens,
-  }));
+  const tokensOf = ({ promptIndex }: SampledSequence) => prompts[promptIndex]!.tokens;
+  return sequences.map((sequence) => completionOf(tokenizer, problems, sequence, tokensOf(sequence), options));
+}
+
+/** A sequence as a completion of its problem, whose prompt has these tokens. */
+export function completionOf(
+  tokenizer: Tokenizer,
+  problems: readonly NumberedProblem[],
+  { promptIndex, sampleIndex, tokens, logprobs, keptTokens, finishReason }: SampledSequence,
+  promptTokens: Int32Array,
+  { maxCompletionTokens }: Pick<SamplingOptions, "maxCompletionTokens">,
+): Completion {
+  return {
+    ...problems[promptIndex]!,
+    sample: sampleIndex,
+    promptTokens,
+    tokens,
+    samplerLogprobs: logprobs,
+    ...(keptTokens && { keptTokens }),
+    text: tokenizer.decode(tokens),
+    finishReason,
+    maxCompletionTokens,
+  };
 }
 
 /** Asks every reward and the task's own judge about each completion. A reward that fails abstains (`judgeAll`). */

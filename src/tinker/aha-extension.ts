@@ -1,7 +1,7 @@
 /**
  * What Aha's client tells Aha's server beyond the Tinker protocol, so that a run over the wire is the run of an engine in
  * one process, bit for bit: the exact form of an adapter, the place of a draw in the random stream, which prompts were
- * sampled together, what of a distribution is reported, and losses by their own specs. A server that has it says so in
+ * sampled or scored together, what of a distribution is reported, and losses by their own specs. A server that has it says so in
  * get_server_capabilities (`aha`); requests without it mean what they mean everywhere.
  *
  * Of forward_backward: the loss `aha`, whose configuration has the spec as JSON (`spec`; absent: data are scored), the
@@ -52,7 +52,9 @@ export const ahaSampleSchema = z.object({
   repetition_penalty: z.number().optional(),
   frequency_penalty: z.number().optional(),
   presence_penalty: z.number().optional(),
-  /** Prompts that are sampled in one call: they are computed together, when all of them are there. */
+  /** Nothing is sampled: the tokens after the first so many are scored at this temperature. With a `call`. */
+  score: z.object({ prompt_length: z.int().min(0), temperature: z.number().positive() }).optional(),
+  /** Prompts that are sampled, or scored, in one call: they are computed together, when all of them are there. */
   call: z
     .object({ id: z.string().min(1).max(100), index: z.int().min(0), size: z.int().min(1).max(65_536) })
     .optional(),

@@ -12,6 +12,7 @@ import type { Policy } from "../engine/contract/policy.ts";
 import type { RewardModel } from "../engine/contract/reward-model.ts";
 import type { SampledSoFar } from "../engine/contract/sampler.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
+import type { Folder } from "../folder.ts";
 import type { RewardDeps } from "../rewards/entry.ts";
 import type { RewardResult } from "../rewards/reward.ts";
 import type { Problem, Task } from "../tasks/task.ts";
@@ -25,7 +26,8 @@ export type MetricsRow = { readonly step: number } & Readonly<Record<string, num
 export interface UpdatedTokens {
   /** Where tokens of one completion have different ones; else each has the completion's. */
   readonly tokenAdvantages?: ArrayLike<number>;
-  /** r = π / π_old as the loss read it, at the newest update that did: 1 but for rounding before the first optimizer step. */
+  /** r = π / π_old as the loss read it, at the newest update that did: before the first optimizer step 1 but for rounding, unless
+   * older weights sampled (GRPO's maxStaleness). */
   readonly ratios?: ArrayLike<number>;
   /** Of the policy at that update, in nats: −Σ p log p over the vocabulary. */
   readonly entropies?: ArrayLike<number>;
@@ -81,6 +83,12 @@ export interface TrainProgress {
 /** A trainer's own part of a checkpoint: JSON-serialisable, checked by the trainer when it comes back. */
 export type TrainerState = Readonly<Record<string, number | string>>;
 
+/**
+ * Writes what is too much for a `TrainerState` into the checkpoint's folder, beside the files of the engine's state, under names
+ * that begin with `trainer-`.
+ */
+export type WriteTrainerFiles = (folder: Folder) => Promise<void>;
+
 /** The kinds of models that trainers train, each with the engine that a trainer of it is given. */
 export interface TrainedModels {
   readonly policy: Policy;
@@ -129,7 +137,7 @@ export interface StageContext<Kind extends TrainedKind = TrainedKind> extends St
    */
   readonly checkpoint?: {
     readonly every: number;
-    readonly save: (step: number, state: TrainerState) => Promise<void>;
+    readonly save: (step: number, state: TrainerState, files?: WriteTrainerFiles) => Promise<void>;
   };
   /**
    * Held-out evaluation after every `every` units (0: never) but the last; it logs what it finds, and asks by true for a
@@ -141,6 +149,8 @@ export interface StageContext<Kind extends TrainedKind = TrainedKind> extends St
   };
   /** The trainer state of the checkpoint that the engine was loaded from; absent in a fresh stage. */
   readonly resumed?: TrainerState;
+  /** That checkpoint's folder, where a trainer finds the files that it wrote. */
+  readonly resumedFiles?: Folder;
 }
 
 /** The surroundings of a stage that trains a policy. */

@@ -89,6 +89,8 @@ export interface MemoryNeed {
   readonly sampled?: { readonly sequences: number; readonly length: number };
   /** It keeps a second copy of the policy's weights. */
   readonly hasReference?: boolean;
+  /** It keeps another one, that is sampled from while the policy is trained. */
+  readonly hasSnapshot?: boolean;
 }
 
 /** What is known of a stage when its figures are asked for. */

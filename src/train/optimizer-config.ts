@@ -49,9 +49,14 @@ export function adamParamsAt(step: number, totalSteps: number, config: Optimizer
   };
 }
 
-/** Refuses an engine that cannot clip where the gradient is to be clipped. Throws ConfigError. */
-export function requireGradientClipping(engine: Policy, { maxGradNorm }: OptimizerConfig, stage?: string): void {
+/** Refuses an engine that lacks what a key of the optimizer asks for. Throws ConfigError. */
+export function requireOptimizer(
+  engine: Policy,
+  { maxGradNorm, weightDecay }: Pick<OptimizerConfig, "maxGradNorm" | "weightDecay">,
+  stage?: string,
+): void {
   if (maxGradNorm > 0) requireCapability(engine, "gradientClipping", { stage, key: "maxGradNorm" });
+  if (weightDecay > 0) requireCapability(engine, "weightDecay", { stage, key: "weightDecay" });
 }
 
 /** Problems of the warm-up against the length of the stage, and of a floor that a constant rate never reaches. */

@@ -16,7 +16,7 @@ import { z } from "zod";
 import type { AdamParams } from "../engine/contract/policy.ts";
 import type { SampledSoFar } from "../engine/contract/sampler.ts";
 import { CheckpointError, RunInterrupted } from "../errors.ts";
-import type { MetricsRow, StageContext, TrainerState, TrainOutcome } from "./context.ts";
+import type { MetricsRow, StageContext, TrainerState, TrainOutcome, WriteTrainerFiles } from "./context.ts";
 import { adamParamsAt, type OptimizerConfig } from "./optimizer-config.ts";
 import { SkippedSteps, type StepOutcome } from "./skipped-steps.ts";
 
@@ -30,6 +30,14 @@ export interface StagePlan<Key extends string> {
   readonly state?: readonly Key[];
   /** Texts that checkpoints keep too; asked for when one is made. */
   readonly remember?: () => Readonly<Record<string, string>>;
+  /** Files that they keep, of the trainer as it is when it is asked; undefined: none. */
+  readonly files?: () => WriteTrainerFiles | undefined;
+}
+
+/** What of a trainer a checkpoint keeps. */
+interface SavedTrainer {
+  readonly state: TrainerState;
+  readonly files: WriteTrainerFiles | undefined;
 }
 
 /** What a unit measured, under the names that metrics have. */
@@ -49,7 +57,7 @@ export class StageLoop<Key extends string = never> {
   private readonly seconds = new Map<string, number>();
   private rate = 0;
   /** What checkpoints keep, as it was when the unit at hand began. */
-  private atStart: TrainerState = {};
+  private atStart: SavedTrainer = { state: {}, files: undefined };
 
   /** @throws CheckpointError where the checkpoint holds the state of another trainer. */
   constructor(context: StageContext, config: OptimizerConfig, plan: StagePlan<Key>) {
@@ -146,7 +154,7 @@ export class StageLoop<Key extends string = never> {
   async stopIfAsked(): Promise<void> {
     const { signal, checkpoint } = this.context;
     if (!signal.aborted) return;
-    await checkpoint?.save(this.state.step, this.atStart);
+    await checkpoint?.save(this.state.step, this.atStart.state, this.atStart.files);
     const saved = checkpoint ? "its state is saved; run the same command with --resume to go on" : "nothing was saved";
     throw new RunInterrupted(`Stopped at step ${this.state.step}: ${saved}.`);
   }
@@ -165,14 +173,17 @@ export class StageLoop<Key extends string = never> {
     const divergence = this.skipped.divergence(step, context.checkpoint !== undefined);
     if (divergence !== undefined) {
       // A resumed stage continues after the skipped steps, with their count at 0.
-      await context.checkpoint?.save(step, { ...this.saved(), skippedInARow: 0 });
+      const { state, files } = this.saved();
+      await context.checkpoint?.save(step, { ...state, skippedInARow: 0 }, files);
       throw divergence;
     }
 
     const { evaluation, checkpoint } = context;
     const isDue = (every: number) => every > 0 && done % every === 0 && done < total;
     const isWanted = evaluation && isDue(evaluation.every) ? await evaluation.run(step) : undefined;
-    if (checkpoint && (isWanted || isDue(checkpoint.every))) await checkpoint.save(step, this.saved());
+    if (!checkpoint || !(isWanted || isDue(checkpoint.every))) return;
+    const { state, files } = this.saved();
+    await checkpoint.save(step, state, files);
   }
 
   private timing(seconds: number): UnitMetrics {
@@ -181,10 +192,13 @@ export class StageLoop<Key extends string = never> {
     return { step_time: seconds, ...Object.fromEntries(parts), ...(parts.length > 0 && { update_time: rest }) };
   }
 
-  private saved(): TrainerState {
+  private saved(): SavedTrainer {
     const { plan, done, skipped, state } = this;
     const iteration = plan.iterations === undefined ? {} : { iteration: done };
-    return { ...iteration, ...state, skippedInARow: skipped.inARow, ...plan.remember?.() };
+    return {
+      state: { ...iteration, ...state, skippedInARow: skipped.inARow, ...plan.remember?.() },
+      files: plan.files?.(),
+    };
   }
 }
 

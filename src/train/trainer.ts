@@ -9,6 +9,7 @@
  */
 
 import type { z } from "zod";
+import type { EngineSpec } from "../engine/engine-kind.ts";
 import type { NamedPath } from "../named-paths.ts";
 import type { ConfigIssue } from "./config-issue.ts";
 import type { StageContext, StageParts, TrainedKind, TrainOutcome } from "./context.ts";
@@ -36,6 +37,8 @@ export interface SupportingModel {
   readonly key: string;
   /** What to do where it is not there, e.g. `train the teacher first`. */
   readonly remedy: string;
+  /** What computes it, where that is elsewhere: the directory has no weights then, and it takes no memory here. */
+  readonly engine?: EngineSpec;
 }
 
 /** What people read of a trainer. */

@@ -57,6 +57,13 @@ describe("alarms on one number", () => {
     },
   );
 
+  it("sampler-difference does not ring for completions that were sampled ahead, whose difference is training's too", () => {
+    const rows = series("sampling/sampling_logp_difference/mean", [0.001, 0.02, 0.03]);
+    const aged = (ages: readonly number[]) => rows.map((row, i) => ({ ...row, "staleness/max": ages[i]! }));
+    expect(told(alarmsOf(aged([0, 1, 1])))).toEqual([]);
+    expect(told(alarmsOf(aged([0, 0, 1])))).toEqual([["sampler-difference", "raised", 2]]);
+  });
+
   it("reward-abstains rings for one reward of several that abstains from all for three rows, and is over once", () => {
     const values = [0.5, 1, 1, 1, 1, 0.7, 0.2, 0.2, 0.2];
     const rows = series("rewards/own/frac_abstained", values).map((row) => ({ ...row, "rewards/format/mean": 1 }));

@@ -87,6 +87,20 @@ describe("a run in memory", () => {
     expect(Buffer.compare(model!, expected!)).toBe(0);
   });
 
+  it("is so with an iteration that is sampled ahead, whose completions the checkpoint keeps", async () => {
+    const overrides = [...OVERRIDES, "stages.r1-zero.iterations=3", "stages.r1-zero.maxStaleness=1"];
+    const ahead = recipeOfText(await readFile(SMOKE_RECIPE, "utf8"), "recipe.yaml", overrides);
+    const [once, other] = [new MemoryFolder("memory:ahead"), new MemoryFolder("memory:ahead-stopped")];
+    const expected = await runIn(once, ahead);
+    const stopAt = expected.metrics.findIndex(({ stage }) => stage === "r1-zero") + 2;
+    await expect(runIn(other, ahead, { stopAt })).rejects.toThrow(RunInterrupted);
+    const checkpoints = other.folder("checkpoints");
+    const kept = await Promise.all((await checkpoints.names()).map((name) => checkpoints.folder(name).names()));
+    expect(kept.flat()).toContain("trainer-completions.bin");
+    expect((await runIn(other, ahead, { resume: true })).metrics).toEqual(expected.metrics);
+    expect(rolloutsOf(other)).toBe(rolloutsOf(once));
+  });
+
   it("keeps a checkpoint until another of its name is whole", async () => {
     const other = new MemoryFolder("memory:twice");
     const run = await FolderRun.create(other, recipe);

@@ -75,6 +75,7 @@ describe("findings of a recipe alone", () => {
     ["note loss-zero-by-construction", [...ONE_STEP, `${RL}.klCoef=0`]],
     ["warning clip-without-effect", [...ONE_STEP, `${RL}.clipEpsilonHigh=0.28`]],
     ["note clip-without-effect", ONE_STEP],
+    ["note sampled-ahead", [`${RL}.maxStaleness=1`]],
     ["warning learning-rate", [`${RL}.learningRate=0.01`]],
     ["error learning-rate", [`${RL}.learningRate=1`]],
     ["warning learning-rate", [`${RL}.learningRate=1e-9`]],
@@ -88,6 +89,18 @@ describe("findings of a recipe alone", () => {
   ])("%s: %j", async (expected, overrides) => {
     expect(await staticFindings()).not.toContain(expected);
     expect(await staticFindings(...overrides)).toContain(expected);
+  });
+});
+
+describe("findings of a stage that samples ahead", () => {
+  it("say nothing of a ratio of 1, nor of a loss of 0, unless the sampler is corrected", async () => {
+    const ahead = [...ONE_STEP, `${RL}.maxStaleness=1`, `${RL}.klCoef=0`];
+    const found = await staticFindings(...ahead);
+    expect(found).not.toContain("note clip-without-effect");
+    expect(found).not.toContain("note loss-zero-by-construction");
+    const corrected = await staticFindings(...ahead, `${RL}.samplerCorrection=token_truncate`);
+    expect(corrected).toContain("note clip-without-effect");
+    expect(corrected).not.toContain("note loss-zero-by-construction");
   });
 });
 
@@ -112,6 +125,18 @@ describe("a model beside the trained one", () => {
     expect(names((await diagnose(distilled, { samples: 0, signal })).findings)).toContain("error teacher");
   });
 
+  it("is an error where it is on a server that cannot be asked, and takes no memory here", async () => {
+    const engine = "{kind: tinker, url: http://127.0.0.1:1, baseModel: big, patienceSeconds: 0.1}";
+    const keys = "iterations: 1, promptsPerIteration: 1, maxCompletionTokens: 8, learningRate: 1e-4";
+    const stage = `stages.r1-zero={name: d, trainer: distill, teacher: {path: ./no/teacher, engine: ${engine}}, ${keys}}`;
+    const recipe = await loadRecipe(SMOKE_RECIPE, [stage]);
+    const { findings } = await diagnose(recipe, { samples: 0, signal });
+    expect(findings.find(({ id }) => id === "teacher")).toMatchObject({
+      severity: "error",
+      measured: expect.stringMatching(/server at http:\/\/127\.0\.0\.1:1 could not be asked/),
+    });
+  });
+
   it("takes memory", async () => {
     const recipe = await loadRecipe(SMOKE_RECIPE);
     const config = knownModel("Qwen/Qwen2.5-0.5B")!;
@@ -133,6 +158,10 @@ describe("memory that trials measured", () => {
     expect(peak()).toBe(1000 + 20 * 80 * row);
     expect(peak({ sequences: 4, length: 80 })).toBe(1000 + 16 * 80 * row);
     expect(peak({ sequences: 30, length: 80 })).toBe(1000);
+    const ahead = await loadRecipe(SMOKE_RECIPE, [`${RL}.maxStaleness=1`]);
+    const withSnapshot = peakBytesFromTrials(config, ahead, 30, { trials: [], processBytes: 1000 });
+    const without = peakBytesFromTrials(config, await loadRecipe(SMOKE_RECIPE), 30, { trials: [], processBytes: 1000 });
+    expect(withSnapshot - without).toBe(4 * modelSize(config).parameterCount);
   });
 });
 
@@ -205,7 +234,7 @@ describe("usual learning rates", () => {
 });
 
 describe("the memory estimate", () => {
-  it("falls with an adapter, packed weights and gradient checkpointing, and grows with a reference", async () => {
+  it("falls with an adapter, packed weights and gradient checkpointing, and grows with a reference and a snapshot", async () => {
     const recipe = await loadRecipe(SMOKE_RECIPE, [`${RL}.klCoef=0`]);
     const config = knownModel("Qwen/Qwen2.5-0.5B")!;
     const bytes = (model: object, engine = {}, more = recipe) =>
@@ -223,7 +252,11 @@ describe("the memory estimate", () => {
     const half = { dtype: "bfloat16" };
     expect(bytes({}, half)).toBeGreaterThan(whole);
     expect(bytes(lora, half)).toBeLessThan(bytes(lora));
-    expect(bytes({}, {}, await loadRecipe(SMOKE_RECIPE)) - whole).toBe(4 * modelSize(config).parameterCount);
+    const copy = 4 * modelSize(config).parameterCount;
+    expect(bytes({}, {}, await loadRecipe(SMOKE_RECIPE)) - whole).toBe(copy);
+    const ahead = await loadRecipe(SMOKE_RECIPE, [`${RL}.klCoef=0`, `${RL}.maxStaleness=1`]);
+    expect(bytes({}, {}, ahead) - whole).toBe(copy);
+    expect(bytes(lora, {}, ahead)).toBe(bytes(lora));
   });
 });
 

@@ -77,8 +77,9 @@ const TABULAR_CAPABILITIES: Capabilities = {
   embeddingNoise: false,
   gradientNorm: true,
   gradientClipping: true,
+  weightDecay: true,
   otherTargets: false,
-  snapshots: false,
+  snapshots: true,
   weightFiles: false,
 };
 
@@ -202,6 +203,14 @@ export class TabularEngine implements Policy {
     const { token, kept } = drawToken(drawn, params, barred, uniform);
     const reported = this.logprobs(previous, logprobTemperature ?? drawTemperature);
     return { token, logprob: reported[token]!, top: ranked(reported, topLogprobs), ...(kept && { kept }) };
+  }
+
+  snapshot(): Promise<TabularEngine> {
+    return this.inTurn(() => {
+      const copy = new TabularSnapshot(this.info as TabularOptions);
+      copy.setWeights(this.weights());
+      return copy;
+    });
   }
 
   openSession(): StepSession {
@@ -459,6 +468,10 @@ export class TabularEngine implements Policy {
       yield [`${name}.secondMoment`, parameter.secondMoment];
     }
   }
+}
+
+class TabularSnapshot extends TabularEngine {
+  override readonly capabilities: Capabilities = { ...TABULAR_CAPABILITIES, losses: [], training: "none" };
 }
 
 /** The most probable tokens, from the top down, equals by id. */

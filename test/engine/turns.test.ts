@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { Turns } from "../../src/engine/turns.ts";
+import { Turns, VerbTurns } from "../../src/engine/turns.ts";
+import { EngineError } from "../../src/errors.ts";
 
 describe("Turns", () => {
   it("starts at once where nothing goes on, before `take` returns, and again once all is done", async () => {
@@ -37,5 +38,29 @@ describe("Turns", () => {
     const next = turns.take(async () => 7);
     await expect(failing).rejects.toThrow(RangeError);
     expect(await next).toBe(7);
+  });
+});
+
+describe("VerbTurns beside others", () => {
+  it("wait for each other, and end by themselves", async () => {
+    const turns = new VerbTurns();
+    const beside = turns.beside();
+    const log: string[] = [];
+    const work = (name: string) => async () => {
+      log.push(`${name} starts`);
+      await setImmediate();
+      log.push(`${name} ends`);
+    };
+    const first = turns.verb(work("a"));
+    expect(beside.contended).toBe(false);
+    const others = [beside.verb(work("b")), turns.verb(work("c"))];
+    expect(turns.contended).toBe(true);
+    await Promise.all([first, ...others]);
+    expect(log).toEqual(["a starts", "a ends", "b starts", "b ends", "c starts", "c ends"]);
+    await beside.end(() => void log.push("over"));
+    await beside.end(() => void log.push("over twice"));
+    await expect(beside.verb(work("d"))).rejects.toThrow(EngineError);
+    await turns.verb(work("e"));
+    expect(log.slice(6)).toEqual(["over", "e starts", "e ends"]);
   });
 });

@@ -164,6 +164,14 @@ describe("an engine that has its models elsewhere", () => {
       /stage data: the engine tinker has models of its own/,
     ],
     [
+      "is to have another stage's model as a teacher",
+      [
+        BASE,
+        `  - { name: learns, train: { trainer: distill, iterations: 1, promptsPerIteration: 1, maxCompletionTokens: 4, learningRate: 1e-3, model: { path: some }, teacher: { from: base, engine: ${ENGINE} } } }`,
+      ],
+      /stage learns: the engine tinker has models of its own, and not the one that the stage base makes\. Name a model that is there/,
+    ],
+    [
       "makes an adapter that is not described",
       [training("{ path: some }")],
       /stage there: .*say its form \(model\.lora\)/,

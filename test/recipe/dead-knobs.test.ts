@@ -49,8 +49,8 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/** A run of an engine that is a server. */
-async function runOnServer(base: string, read: Set<string>): Promise<void> {
+/** A run of an engine that is a server. Returns the keys of another engine there. */
+async function runOnServer(base: string, read: Set<string>): Promise<string> {
   const tokenizer = await loadTokenizer(base);
   const { url } = await startTinker({
     model: base,
@@ -59,11 +59,12 @@ async function runOnServer(base: string, read: Set<string>): Promise<void> {
     directory: join(root, "kept"),
     threads: 1,
   });
-  const engine = `{kind: tinker, url: "${url}", baseModel: base, rank: 2, profile: aha, patienceSeconds: 60, threads: 1}`;
+  const keys = `kind: tinker, url: "${url}", baseModel: base, rank: 2, profile: aha, patienceSeconds: 60`;
   await runSmoke(join(root, "server"), {
-    overrides: [...QUICK, `model={path: ${base}}`, `engine=${engine}`],
+    overrides: [...QUICK, `model={path: ${base}}`, `engine={${keys}, threads: 1}`],
     wrap: (recipe) => recording(recipe, read),
   });
+  return keys;
 }
 
 it("every key of the schema is read by a run", async () => {
@@ -71,7 +72,7 @@ it("every key of the schema is read by a run", async () => {
   await runSmoke(join(root, "init"), { overrides: EVERYTHING, wrap: (recipe) => recording(recipe, read) });
   const base = join(root, "init", "initial-model");
   const adapter = join(root, "init", "model");
-  await runOnServer(base, read);
+  const onServer = await runOnServer(base, read);
   const file = join(root, "problems.jsonl");
   writeFileSync(file, problems());
   await runSmoke(join(root, "path"), {
@@ -108,7 +109,8 @@ it("every key of the schema is read by a run", async () => {
   const distill = (name: string, teacher: string) =>
     `{name: ${name}, trainer: distill, iterations: 1, promptsPerIteration: 2, maxCompletionTokens: 8, learningRate: 1e-4, teacher: {${teacher}}}`;
   const teachers = [
-    `path: ${base}`,
+    `path: ${base}, engine: { device: cpu }`,
+    `path: ${base}, engine: { ${onServer} }`,
     `endpoint: { baseUrl: "${server.url}", model: m, apiKeyEnv: NO_KEY, attempts: 2, concurrency: 3, timeoutMs: 9000 }`,
   ];
   await runSmoke(join(root, "distilled"), {

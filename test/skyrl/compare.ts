@@ -40,6 +40,11 @@ const NAMES = ["GRPO step", "SFT step", "step by slopes (delta)"];
 /** Compares. `directory` is an empty one. */
 export async function compareWithLocal(url: string, model: string, directory: string): Promise<Finding[]> {
   const findings: Finding[] = [];
+  // A gradient stays in the place that the first model below is given: none of its numbers may show it.
+  const before = await openRemote(url, model);
+  const samples = await before.sample(scenarioPrompts(), SCENARIO_SAMPLING);
+  await before.forwardBackward(scenarioData(samples), { name: "cross_entropy" });
+  await before.dispose();
   for (const [i, loss] of SCENARIO_LOSSES.entries()) {
     const found = (what: string, value: number, most: number) =>
       findings.push({ what: `${NAMES[i]}: ${what}`, value, most });

@@ -16,8 +16,23 @@ export const SKYRL = "skyrl[tinker,jax]==0.4.0";
 /** It needs aiohttp and does not ask for it. */
 const PACKAGES = [SKYRL, "aiohttp"];
 const CACHE = fileURLToPath(new URL("../../node_modules/.cache/skyrl/", import.meta.url));
+/** What was compiled once is not compiled again, neither by a server that is begun anew nor by the next run of this test. */
+const COMPILED = {
+  JAX_COMPILATION_CACHE_DIR: process.env.JAX_COMPILATION_CACHE_DIR ?? join(CACHE, "compiled"),
+  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS: "0",
+  JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES: "-1",
+};
 /** How long the server and its engine may take to begin: they import for a minute on two quiet cores. */
 const START_MS = 900_000;
+/**
+ * Every pass is computed one sequence at a time, and every draw eight at a time: few shapes to compile, and the same bits
+ * whatever comes together.
+ */
+const ONE_SHAPE = { train_micro_batch_size: 1, sample_max_num_sequences: 8 };
+/** Places for models, one of which is the base's: clients that are killed leave two or three of them taken for a while. */
+const PLACES = 12;
+/** After how many seconds of silence a session is ended, and how often the server looks. */
+const [SILENT_SECONDS, LOOK_SECONDS] = [60, 10];
 
 export interface SkyrlPython {
   readonly python: string;
@@ -79,11 +94,14 @@ interface ServerParts extends SkyrlPython {
 /** A server on a model, with its database and checkpoints in `directory`. */
 export class SkyrlServer {
   readonly url: string;
+  /** Where it keeps checkpoints. */
+  readonly checkpoints: string;
   readonly #parts: ServerParts;
   #child: ChildProcess | undefined;
 
   private constructor(url: string, parts: ServerParts) {
     this.url = url;
+    this.checkpoints = join(parts.directory, "kept");
     this.#parts = parts;
   }
 
@@ -99,16 +117,16 @@ export class SkyrlServer {
     const { python, uv, model, directory, port } = this.#parts;
     const options = [
       ...["--host", "127.0.0.1", "--port", `${port}`, "--base-model", model, "--backend", "jax"],
-      // One more than models at once: those of clients that were killed stay for five minutes.
-      ...["--backend-config", JSON.stringify({ max_lora_adapters: 48, max_lora_rank: 8 })],
-      ...["--database-url", `sqlite:///${join(directory, "skyrl.db")}`, "--checkpoints-base", join(directory, "kept")],
+      ...["--backend-config", JSON.stringify({ max_lora_adapters: PLACES, max_lora_rank: 8, ...ONE_SHAPE })],
+      ...["--database-url", `sqlite:///${join(directory, "skyrl.db")}`, "--checkpoints-base", this.checkpoints],
+      ...["--session-timeout-sec", `${SILENT_SECONDS}`, "--session-cleanup-interval-sec", `${LOOK_SECONDS}`],
     ];
     // The server looks at the command line of uv, and starts its engine with the same flags.
     const flags = ["run", "--no-project", "--python", python, "-m", "skyrl.tinker.api", ...options];
     const path = `${dirname(uv)}${delimiter}${process.env.PATH}`;
     const child = spawn(uv, flags, {
       ...{ cwd: directory, detached: true, stdio: ["ignore", "pipe", "pipe"] },
-      env: { ...process.env, PATH: path, JAX_PLATFORMS: "cpu", HF_HUB_OFFLINE: "1" },
+      env: { ...process.env, PATH: path, JAX_PLATFORMS: "cpu", HF_HUB_OFFLINE: "1", ...COMPILED },
     });
     const log = createWriteStream(join(directory, "skyrl.log"), { flags: "a" });
     let tail = "";

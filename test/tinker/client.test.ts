@@ -1,5 +1,8 @@
 /** What Aha's client refuses, says and keeps to itself. */
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { diskFolder } from "../../src/disk-folder.ts";
 import { engineSchema } from "../../src/engine/open.ts";
@@ -10,6 +13,8 @@ import { ConfigError, EngineError } from "../../src/errors.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { checkGrpo } from "../../src/train/grpo/check.ts";
 import type { GrpoConfig } from "../../src/train/grpo/config.ts";
+import { requireOptimizer } from "../../src/train/optimizer-config.ts";
+import { adam, datum } from "./random-training.ts";
 import { startTinker } from "./tinker-server.ts";
 
 const server = await startTinker({ apiKey: "tml-secret" });
@@ -67,13 +72,62 @@ describe("opening a policy", () => {
     );
     await policy.dispose();
   });
+
+  it("weight decay is refused where it would decay every adapter on the server", async () => {
+    const policy = await open({ profile: "skyrl" });
+    expect(() => requireOptimizer(policy, { maxGradNorm: 0, weightDecay: 0.01 }, "cold-start")).toThrow(
+      /Stage cold-start: weightDecay needs a weight decay of the trained weights alone \(weightDecay\)/,
+    );
+    await expect(policy.step([datum(1)], { name: "cross_entropy" }, { ...adam(1), weightDecay: 0.01 })).rejects.toThrow(
+      "does not have a weight decay of one model alone",
+    );
+    await policy.dispose();
+  });
+});
+
+it("a model is not given up where its checkpoints would go with it", async () => {
+  const real = fetchWire(server.url);
+  const gone: string[] = [];
+  // As TuFT: what a model has saved is not there any more when the model was unloaded.
+  const wire: Wire = (request) => {
+    const body = typeof request.body === "string" ? request.body : "";
+    if (request.path.endsWith("/unload_model")) gone.push((JSON.parse(body) as { readonly model_id: string }).model_id);
+    if (request.path.endsWith("/load_weights")) {
+      const { path } = JSON.parse(body) as { readonly path: string };
+      if (gone.some((id) => path.includes(id))) throw new Error(`${path} went with its model`);
+    }
+    return real(request);
+  };
+  const state = mkdtempSync(join(tmpdir(), "aha-tinker-client-"));
+  const policy = await open({ profile: "tuft" }, LORA, wire);
+  await policy.step([datum(1)], { name: "cross_entropy" }, adam(1e-3));
+  await policy.saveState(state);
+  await policy.resetOptimizer();
+  await policy.loadState(state);
+  await policy.dispose();
+  rmSync(state, { recursive: true });
 });
 
 describe("the keys of the engine", () => {
   it("are checked like all others", () => {
     const parse = (spec: object) => engineSchema().safeParse({ kind: "tinker", ...spec });
     expect(parse({ url: "http://127.0.0.1:1", baseModel: "m" }).success).toBe(true);
-    expect(parse({ url: "ftp://x", baseModel: "m" }).error?.message).toMatch(/http:\/\/ or https:\/\//);
+    for (const [url, message] of [
+      ["ftp://x", /expected an http or https address such as http:\/\/127\.0\.0\.1:8000/],
+      ["127.0.0.1:8000", /expected an http or https address/],
+      ["http://ann:hidden-word@127.0.0.1:8000", /holds a user name or password; put the key into an environment/],
+      ["http://:hidden-word@127.0.0.1:8000", /holds a user name or password/],
+      ["https://hidden-word@host", /holds a user name or password/],
+      ["ftp://ann:hidden-word@host", /expected an http or https address.*ftp:\/\/…@host/],
+      ["ann:hidden-word/@host", /expected an http or https address.*…@host/],
+      ["http://ann:hidden/word@host", /expected an http or https address.*http:\/\/…@host/],
+      ["https://host/?key=hidden-word", /holds a query/],
+    ] as const) {
+      const said = parse({ url, baseModel: "m" }).error?.message;
+      expect(said, url).toMatch(message);
+      expect(said, url).not.toMatch(/hidden/);
+    }
+    expect(parse({ url: "https://host/below/", baseModel: "m" }).success).toBe(true);
     expect(parse({ url: "http://x", baseModel: "m", apiKey: "tml-x" }).success).toBe(false);
     expect(parse({ url: "http://x", baseModel: "m", profile: "other" }).success).toBe(false);
     for (const profile of PROFILE_NAMES) expect(parse({ url: "http://x", baseModel: "m", profile }).success).toBe(true);

@@ -141,6 +141,7 @@ it("aha model score gives the embedded engine's numbers", async () => {
   const remote = await scores(client, "--engine", engineOf("hosted"));
   expect(remote).toHaveLength(4);
   for (const [i, value] of remote.entries()) expect(Math.abs(value - own[i]!)).toBeLessThan(1e-5);
+  expect(await scores(client, "--engine", engineOf("aha"))).toEqual(own);
 });
 
 it("a data step samples there what it samples here", async () => {

@@ -26,13 +26,20 @@ const NAME = "base";
 
 const { wire, exchanges } = recordingWire(fetchWire(url));
 const lora = { rank: 4, alpha: 32, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
-const policy = await openTinkerPolicy(
-  { url, baseModel, profile, rank: undefined, patienceSeconds: 600 },
-  { path, lora, adapterSeed: 3 },
-  diskFolder,
-  // A toy's numbers are those of no profile.
-  { wire, probes: !isToy },
-);
+const open = (probes: boolean) =>
+  openTinkerPolicy(
+    { url, baseModel, profile, rank: undefined, patienceSeconds: 600 },
+    { path, lora, adapterSeed: 3 },
+    diskFolder,
+    { wire, probes },
+  );
+let refusal: string | null = null;
+const policy = await open(true).catch((error: Error) => {
+  // A toy's numbers are those of no profile: that is recorded, and its protocol after it.
+  if (!isToy) throw error;
+  refusal = error.message;
+  return open(false);
+});
 const outcome = await runScenario(policy, () => mkdtemp(join(tmpdir(), "aha-tinker-record-")));
 await policy.dispose();
 const config = JSON.parse(await readFile(join(path, "config.json"), "utf8")) as object;
@@ -44,7 +51,7 @@ const neutralExchanges = exchanges.map((exchange) => ({
   answer: neutral(exchange.answer),
 }));
 const recording: Recording = {
-  ...{ profile, server, ...(isToy ? { isToy } : { isProbed: true }), baseModel: NAME, config },
+  ...{ profile, server, ...(isToy && { isToy }), refusal, baseModel: NAME, config },
   ...{ exchanges: neutralExchanges, outcome },
 };
 const place = fileURLToPath(new URL("../golden/tinker/", import.meta.url));

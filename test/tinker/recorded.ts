@@ -22,8 +22,8 @@ export interface Recording {
   readonly server: string;
   /** Its model is a toy: what it answers has the right form, and means nothing. */
   readonly isToy?: boolean;
-  /** The server was compared with its profile first, as a run does. */
-  readonly isProbed?: boolean;
+  /** The server was compared with its profile first, as a run does: what was refused, or null. Absent: it was not. */
+  readonly refusal?: string | null;
   readonly baseModel: string;
   /** The model's config.json. */
   readonly config: object;

@@ -11,6 +11,7 @@ import { diskFolder } from "../../src/disk-folder.ts";
 import { openTinkerPolicy } from "../../src/engine/tinker/open-tinker.ts";
 import { profileNamed } from "../../src/engine/tinker/profile.ts";
 import { ServerLost, type Wire } from "../../src/engine/tinker/transport.ts";
+import { ConfigError } from "../../src/errors.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { Random } from "../../src/random.ts";
 import { faultyWire } from "./faulty-wire.ts";
@@ -35,16 +36,22 @@ interface Outcome {
   readonly restored: number[][];
 }
 
-async function outcomeOver(wire: Wire, { profile, baseModel, config, isProbed = false }: Recording): Promise<Outcome> {
+async function outcomeOver(wire: Wire, { profile, baseModel, config, refusal }: Recording): Promise<Outcome> {
   const path = mkdtempSync(join(root, "base-"));
   writeFileSync(join(path, "config.json"), JSON.stringify(config));
   const lora = { rank: 4, alpha: 32, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
-  const policy = await openTinkerPolicy(
-    { url: "http://tinker.test", baseModel, profile, rank: undefined, patienceSeconds: 3600 },
-    { path, lora, adapterSeed: 3 },
-    diskFolder,
-    { wire, clock: quickClock(), environment: {}, probes: isProbed },
-  );
+  const open = (probes: boolean) =>
+    openTinkerPolicy(
+      { url: "http://tinker.test", baseModel, profile, rank: undefined, patienceSeconds: 3600 },
+      { path, lora, adapterSeed: 3 },
+      diskFolder,
+      { wire, clock: quickClock(), environment: {}, probes },
+    );
+  const policy = await open(refusal !== undefined).catch((error: unknown) => {
+    if (!(error instanceof ConfigError)) throw error;
+    expect(error.message).toBe(refusal);
+    return open(false);
+  });
   const outcome = await runScenario(policy, async () => mkdtempSync(join(root, "state-")));
   await policy.dispose();
   return JSON.parse(JSON.stringify(outcome)) as Outcome;

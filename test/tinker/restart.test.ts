@@ -3,72 +3,16 @@
  * and another server goes on with the copy, while the first one is not heard of any more. The client sees lost connections.
  */
 
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it, vi } from "vitest";
-import { tinkerRoutes } from "../../src/cli/serve-tinker.ts";
+import { describe, expect, it, vi } from "vitest";
 import type { Wire } from "../../src/engine/tinker/transport.ts";
 import { Random } from "../../src/random.ts";
 import { LOCK_NAME } from "../../src/run/run-lock.ts";
 import { Journal } from "../../src/serve/tinker/journal.ts";
-import type { TinkerLimits } from "../../src/serve/tinker/limits.ts";
 import { bytesOf, FORWARD_BACKWARD_REQUEST, floatTensor, integerTensor } from "../../src/tinker/messages.ts";
-import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
-import { inProcessWire } from "./in-process-wire.ts";
+import { killed, LONGEST_DELAY, newDirectory, root, start, ticks } from "./killed-server.ts";
 import { openOver, train } from "./random-training.ts";
-import { recordingBase } from "./recording-policy.ts";
-
-const root = mkdtempSync(join(tmpdir(), "aha-tinker-restart-"));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
-const model = mkdtempSync(join(root, "model-"));
-writeFileSync(join(model, "config.json"), "{}");
-
-/** Ticks between a request and the kill that comes after it, at most. */
-const LONGEST_DELAY = 12;
-
-async function start(directory: string, limits: Partial<TinkerLimits> = {}, name = "tiny") {
-  // Training takes as long as the longest wait before a kill, so that kills meet requests that are not answered.
-  const { base, policies } = recordingBase(() => ticks(LONGEST_DELAY));
-  const defects: unknown[] = [];
-  const { routes, takenOver } = await tinkerRoutes({
-    ...{ name, base, engine: await base.open({}), apiKey: undefined, directory },
-    tokenizer: { eosTokenId: 1 } as unknown as Tokenizer,
-    tokenizerDirectory: model,
-    modelPath: model,
-    limits: { pollMs: 5, ...limits },
-    onDefect: (error) => defects.push(error),
-  });
-  return { routes, policies, defects, takenOver, wire: inProcessWire(routes) };
-}
-
-let places = 0;
-const newDirectory = () => join(root, `${places++}`);
-
-/**
- * What a kill at this moment leaves. While this runs the server begins nothing new; what its threads are at is waited for. A
- * lock of a process that is gone counts for nothing.
- */
-function killed(directory: string): string {
-  const listing = () => JSON.stringify(readdirSync(directory, { recursive: true }).sort());
-  for (;;) {
-    const before = listing();
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3);
-    const copy = newDirectory();
-    try {
-      cpSync(directory, copy, { recursive: true });
-    } catch {
-      continue;
-    }
-    if (listing() !== before) continue;
-    rmSync(join(copy, "sessions", LOCK_NAME), { force: true });
-    return copy;
-  }
-}
-
-const ticks = async (count: number) => {
-  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
-};
 
 describe("a server that is killed", () => {
   it("loses no step and takes none twice, wherever it is killed, and its clients go on", async () => {

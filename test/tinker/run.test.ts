@@ -108,6 +108,25 @@ describe("a run on Aha's own Tinker server", () => {
     for (const file of FILES) expect(bytes("resumed", file), file).toBe(bytes("local", file));
   });
 
+  it("leaves those of the embedded engine with maxStaleness 1, interrupted in an iteration and resumed", async () => {
+    const ahead = "stages.r1-zero.maxStaleness=1";
+    const engine = overrides("{kind: local, threads: 1}");
+    await runSmoke(join(root, "ahead-local"), { overrides: [...engine, ahead] });
+    const stop = new AbortController();
+    const interrupted = runSmoke(join(root, "ahead"), {
+      overrides: [...remote(), ahead],
+      signal: stop.signal,
+      observe: (event) => {
+        if (event.type === "progress" && event.progress.phase === "judging" && event.progress.done === 2) stop.abort();
+      },
+    });
+    await expect(interrupted).rejects.toThrow(RunInterrupted);
+    await runSmoke(join(root, "ahead"), { overrides: [...remote(), ahead], resume: true });
+    for (const file of FILES) expect(bytes("ahead", file), file).toBe(bytes("ahead-local", file));
+    expect(bytes("ahead", "metrics.jsonl")).not.toBe(bytes("local", "metrics.jsonl"));
+    expect(server.defects).toEqual([]);
+  });
+
   it("leaves them when the server's process is killed at random moments and begun anew, and nobody resumes", async () => {
     const random = new Random(3, "kills");
     const place = join(root, "killed-kept");

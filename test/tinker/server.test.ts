@@ -91,6 +91,10 @@ describe("what is refused", () => {
       });
     expect((await result(await create(0, { base_model: "other" }))).error).toMatch(/has the model tiny/);
     expect((await result(await create(1, { lora_config: { rank: 100_000 } }))).error).toMatch(/largest/);
+    for (const rank of [0, -1, 2.5, "2", null, 1e300]) {
+      const { status, json } = await create(4, { lora_config: { rank } });
+      expect([status, json.detail], `${rank}`).toEqual([422, expect.stringMatching(/lora_config\.rank/)]);
+    }
     expect((await result(await create(2, { optimizer_config: { type: "dimuon" } }))).error).toMatch(/AdamW/);
     const load = await post("load_weights", {
       session_id,
@@ -125,6 +129,29 @@ describe("what is refused", () => {
     await result(await post("unload_model", { model_id: model }));
     expect((await result(await post("create_model", { ...third, model_seq_id: 3 }))).model_id).toBeDefined();
     expect((await post("get_info", { model_id: model })).status).toBe(404);
+  });
+
+  it("checkpoints beyond the limit, by a future that fails; the model trains on and others save", async () => {
+    const { ask, post, result, newModel, policies, defects } = await startAsked({ mostCheckpoints: 5 });
+    const model = await newModel(0);
+    const save = (seq_id: number, more: object = {}) => post("save_weights", { model_id: model, seq_id, ...more });
+    for (let number = 1; number <= 3; number++) await result(await save(number));
+    const unnamed = { model_id: model, seq_id: 4, sampling_session_seq_id: 0 };
+    expect((await result(await post("save_weights_for_sampler", unnamed))).sampling_session_id).toBeDefined();
+    const refused = await result(await save(5, { path: "one-more" }));
+    expect(refused).toMatchObject({ category: "user", error: expect.stringMatching(/4 checkpoints of at most 5/) });
+    const sampler = { model_id: model, seq_id: 6, path: "for-sampling" };
+    expect((await result(await post("save_weights_for_sampler", sampler))).error).toMatch(/no room/);
+    expect((await result(await post("optim_step", step(model, 7)))).metrics.applied).toBe(1);
+    expect(policies[0]!.log).toHaveLength(1);
+    const other = (await post("create_session")).json.session_id as string;
+    const create = { session_id: other, model_seq_id: 0, base_model: "tiny", lora_config: { rank: 2 } };
+    const { model_id } = await result(await post("create_model", create));
+    expect((await result(await post("save_weights", { model_id, seq_id: 1 }))).path).toMatch(/^tinker:/);
+    // As the message says: some are removed.
+    for (const name of ["000001", "000002"]) await ask("DELETE", `training_runs/${model}/checkpoints/weights/${name}`);
+    expect((await result(await save(8, { path: "one-more" }))).path).toMatch(/one-more$/);
+    expect(defects).toEqual([]);
   });
 
   it("a request without the key, or with a wrong one; health is told without", async () => {

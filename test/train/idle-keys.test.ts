@@ -89,7 +89,7 @@ it("a floor of a constant learning rate is refused in every trainer", () => {
     sftConfigSchema.safeParse({ ...keys, steps: 4 }),
     sftConfigSchema.safeParse({ ...keys, epochs: 1 }),
     rewardModelConfigSchema.safeParse({ ...keys, epochs: 1 }),
-    distillConfigSchema.safeParse({
+    distillConfigSchema().safeParse({
       ...{ ...keys, iterations: 1, promptsPerIteration: 1, maxCompletionTokens: 4, teacher: { path: "t" } },
     }),
   ];

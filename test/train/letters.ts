@@ -5,13 +5,21 @@
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { diskFolder } from "../../src/disk-folder.ts";
 import type { Capabilities } from "../../src/engine/contract/capabilities.ts";
 import type { AdamParams, Datum, ForwardBackwardResult, Policy } from "../../src/engine/contract/policy.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import type { WeightedReward } from "../../src/rewards/reward.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
-import type { MetricsRow, RolloutRow, StageLog, TrainContext, TrainerState } from "../../src/train/context.ts";
+import type {
+  MetricsRow,
+  RolloutRow,
+  StageLog,
+  TrainContext,
+  TrainerState,
+  WriteTrainerFiles,
+} from "../../src/train/context.ts";
 import { TabularEngine } from "../engine/tabular-engine.ts";
 
 const SYMBOLS = ["", "1", "2", "3", "a", "b", "c"];
@@ -108,10 +116,11 @@ export function lettersContext(engine: Policy, log: StageLog, overrides: Partial
 /** A checkpoint hook that keeps the last state of engine and trainer in `directory`. */
 export function checkpointInto(directory: string, engine: Policy, every: number) {
   const kept: { state?: TrainerState; directory: string } = { directory: join(directory, "state") };
-  const save = async (_step: number, state: TrainerState) => {
+  const save = async (_step: number, state: TrainerState, files?: WriteTrainerFiles) => {
     await rm(kept.directory, { recursive: true, force: true });
     await mkdir(kept.directory, { recursive: true });
     await engine.saveState(kept.directory);
+    await files?.(diskFolder(kept.directory));
     kept.state = JSON.parse(JSON.stringify(state));
   };
   return { kept, hook: { every, save } };

@@ -1,5 +1,7 @@
 /** The same engine on WebGPU and on the CPU: what both are asked, and how far their answers are apart. */
 
+import { appendFileSync } from "node:fs";
+import { expect } from "vitest";
 import type { Datum } from "../../src/engine/contract/policy.ts";
 import type { LocalPolicy } from "../../src/engine/local/local-policy.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
@@ -9,15 +11,15 @@ export const ADAM = {
   maxGradNorm: 1,
 };
 
-/** Two prompts with three completions each; lengths differ. */
-export function someData(vocabSize: number): Datum[] {
+/** Two prompts with three completions each; lengths differ. The shorter prompt has `promptTokens`. */
+export function someData(vocabSize: number, promptTokens = 5): Datum[] {
   return [0, 1].flatMap((p) =>
     [0, 1, 2].map((g) => {
-      const promptTokens = Int32Array.from({ length: 5 + 2 * p }, (_, t) => (3 * t + 7 * p + 1) % vocabSize);
+      const prompt = Int32Array.from({ length: promptTokens + 2 * p }, (_, t) => (3 * t + 7 * p + 1) % vocabSize);
       const length = 4 + 2 * g + p;
       const completionTokens = Int32Array.from({ length }, (_, t) => (t * 7 + g * 13 + p * 5) % vocabSize);
       return {
-        promptTokens,
+        promptTokens: prompt,
         completionTokens,
         weights: new Float32Array(length).fill(0.05),
         entropyWeights: new Float32Array(length).fill(0.01),
@@ -55,4 +57,21 @@ export function differences(found: Trained, expected: Trained) {
     logprobs: absolute("logprobs"),
     entropies: absolute("entropies"),
   };
+}
+
+/** `AHA_WEBGPU_TABLE=FILE` appends numbers as a line of JSON; docs/gpu.md has them. */
+export function record(name: string, numbers: Readonly<Record<string, number>>): void {
+  const table = process.env.AHA_WEBGPU_TABLE;
+  if (table) appendFileSync(table, `${JSON.stringify({ name, ...numbers })}\n`);
+}
+
+/** What differs is rounding: up to 1e-5, or what `most` allows. */
+export function expectRoundingApart(
+  apart: ReturnType<typeof differences>,
+  most: Partial<ReturnType<typeof differences>> = {},
+): void {
+  const limits = { loss: 1e-5, norm: 1e-5, logprobs: 1e-5, entropies: 1e-5, ...most };
+  for (const what of ["loss", "norm", "logprobs", "entropies"] as const) {
+    expect(apart[what], what).toBeLessThan(limits[what]);
+  }
 }

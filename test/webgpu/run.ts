@@ -1,7 +1,7 @@
 /**
  * `npm run test:webgpu [-- FILTER…]`: what needs a device that WebGPU computes on: the conformance suite, the CPU's numbers,
- * gradients from other programs, runs that are killed and resumed. `npm run test:webgpu -- --bisect` names the first node
- * whose numbers differ from the CPU's.
+ * gradients from other programs, runs that are killed and resumed. `npm run test:webgpu -- --bisect [PROGRAM…]` names the first
+ * node whose numbers differ from the CPU's, of every program or of those that have one of these texts in their names.
  *
  * Not part of `npm test`: it needs a GPU with its driver, or a software driver, and installs neither. Ends with code 1 where
  * anything differs or is missing.
@@ -33,7 +33,8 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(SOFTWARE_DRIVER);
     return 1;
   }
-  if (args.includes("--bisect")) return (await import("./bisect.ts")).bisect();
+  const [first, ...programs] = args;
+  if (first === "--bisect") return (await import("./bisect.ts")).bisect(programs);
   const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
   const options = ["run", "--config", "vitest.webgpu.config.ts", "--reporter=verbose", ...args];
   return spawnSync(process.execPath, [vitest, ...options], { stdio: "inherit" }).status ?? 1;

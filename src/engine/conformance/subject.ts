@@ -168,7 +168,11 @@ export function someData(info: SamplerInfo, seed = 0): Datum[] {
 
 /** An ordinary step, clipped where the engine can clip. */
 export function adamFor({ capabilities }: Policy): AdamParams {
-  return { ...ADAM, maxGradNorm: capabilities.gradientClipping ? ADAM.maxGradNorm : 0 };
+  return {
+    ...ADAM,
+    maxGradNorm: capabilities.gradientClipping ? ADAM.maxGradNorm : 0,
+    weightDecay: capabilities.weightDecay ? ADAM.weightDecay : 0,
+  };
 }
 
 const ADAM: AdamParams = {

@@ -37,6 +37,8 @@ export interface Capabilities {
   readonly gradientNorm: boolean;
   /** `optimStep` clips the gradient by its norm. */
   readonly gradientClipping: boolean;
+  /** `optimStep` decays the weights that are trained, and no others. */
+  readonly weightDecay: boolean;
   /** Data may have `targetTokens`. */
   readonly otherTargets: boolean;
   /** `snapshot` is there. */
@@ -62,6 +64,7 @@ export const NO_CAPABILITIES: Capabilities = {
   embeddingNoise: false,
   gradientNorm: false,
   gradientClipping: false,
+  weightDecay: false,
   otherTargets: false,
   snapshots: false,
   weightFiles: false,
@@ -87,6 +90,7 @@ const WHAT: Readonly<Record<CapabilityName, string>> = {
   embeddingNoise: "noise on embeddings",
   gradientNorm: "the norm of the gradient",
   gradientClipping: "clipping of the gradient by its norm",
+  weightDecay: "a weight decay of the trained weights alone",
   otherTargets: "targets other than the completion's own tokens",
   snapshots: "frozen copies of its weights that sample",
   weightFiles: "files of the trained weights",

@@ -142,8 +142,9 @@ export interface Policy extends Sampler, Trainable {
   freezeReference(mixup?: number): Promise<void>;
 
   /**
-   * A sampler with the weights as they are now, whatever becomes of the policy; it has turns, and an end, of its own. With
-   * the capability `snapshots`. The caller disposes of it.
+   * A sampler with the weights as they are now, however the policy is trained or loaded afterwards. It has an end of its own.
+   * Its calls and the policy's may overlap: where they compute in the same place they wait for each other, and what they come to
+   * does not depend on it. With the capability `snapshots`. The caller disposes of it, before the policy.
    */
   snapshot?(): Promise<Sampler>;
 }

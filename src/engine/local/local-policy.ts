@@ -31,6 +31,7 @@ import type {
 } from "../contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
+import { VerbTurns } from "../turns.ts";
 import type { LocalLimits } from "./limits.ts";
 import { LocalSession } from "./local-session.ts";
 import type { ModelStore, StoredModel } from "./model-store.ts";
@@ -51,14 +52,19 @@ export interface LocalModel {
   readonly weights: InitialWeights;
   /** Other policies read the same model, on a device where they take turns: it is not trained, only an adapter may be. */
   readonly sharesBase?: boolean;
-  /** The copy of a policy that only samples and scores. */
-  readonly isSnapshot?: boolean;
   /** Where the model came from: what a saved adapter names as its base. */
   readonly base: string;
   /** Where it is saved. */
   readonly store: ModelStore;
   /** Root of the random numbers of an adapter's dropout. */
   readonly dropoutSeed: number;
+}
+
+/** What a snapshot has of the policy that it is of. */
+interface SnapshotOf {
+  readonly turns: VerbTurns;
+  /** Where the two take turns: slots that both sample in. Otherwise a snapshot has slots for each call alone. */
+  readonly sampler: PromptListSampler | undefined;
 }
 
 const NO_REFERENCE = "The reference policy was not frozen yet: call freezeReference first.";
@@ -72,20 +78,23 @@ export class LocalPolicy extends TrainableModel implements Policy {
   readonly #limits: LocalLimits;
   readonly #programs: PolicyPrograms;
   readonly #sampler: PromptListSampler;
+  readonly #snapshotOf: SnapshotOf | undefined;
 
   private constructor(
     device: Device,
     { weights, ...model }: LocalModel,
     limits: LocalLimits,
     programs: PolicyPrograms,
+    snapshotOf?: SnapshotOf,
   ) {
-    super(device, model.store);
+    super(device, model.store, snapshotOf?.turns);
+    this.#snapshotOf = snapshotOf;
     const { config, form } = model;
     this.#model = model;
     this.#limits = limits;
     this.#weights = new PolicyWeights(device, config, form, weights, { frozen: model.sharesBase });
     this.#programs = programs;
-    this.#sampler = new PromptListSampler(programs.sampling, limits);
+    this.#sampler = snapshotOf?.sampler ?? new PromptListSampler(programs.sampling, limits);
     const { lora, quantization, dtype = "float32" } = form;
     const adapter = lora ? [`LoRA of rank ${lora.rank}`] : [];
     const trunk = dtype === "float32" ? [] : [dtype];
@@ -97,7 +106,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
       parameterCount: specs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
       eosTokenIds: config.eosTokenIds,
     };
-    const isTrained = this.#weights.trained !== undefined && !model.isSnapshot;
+    const isTrained = this.#weights.trained !== undefined && snapshotOf === undefined;
     this.capabilities = {
       losses: isTrained ? engineLossNames() : [],
       training: !isTrained ? "none" : lora ? "adapter" : "full",
@@ -115,8 +124,9 @@ export class LocalPolicy extends TrainableModel implements Policy {
       embeddingNoise: true,
       gradientNorm: true,
       gradientClipping: true,
+      weightDecay: true,
       otherTargets: true,
-      snapshots: model.sharesBase === true,
+      snapshots: true,
       weightFiles: true,
     };
   }
@@ -137,13 +147,19 @@ export class LocalPolicy extends TrainableModel implements Policy {
     );
   }
 
+  /**
+   * Where several policies share a base their programs take turns on the device, and a snapshot's verbs go on beside the
+   * policy's. A policy that has the device for itself takes turns with its snapshots verb by verb: one processor computes no
+   * faster for two, and what is sampled then needs no second cache beside the memory of training.
+   */
   snapshot(): Promise<ContractSampler> {
     return this.inTurn(async () => {
-      if (!this.capabilities.snapshots) {
-        throw new EngineError("Policies that share a base have snapshots: open this one over a base.");
-      }
-      const model = { ...this.#model, weights: this.#weights.copy(), isSnapshot: true };
-      return new LocalPolicy(this.device, model, this.#limits, this.#programs.shared());
+      const model = { ...this.#model, weights: this.#weights.copy() };
+      const isBeside = this.#model.sharesBase === true;
+      return new LocalPolicy(this.device, model, this.#limits, this.#programs.shared(), {
+        turns: isBeside ? new VerbTurns() : this.turns.beside(),
+        sampler: isBeside ? undefined : this.#sampler,
+      });
     });
   }
 
@@ -157,8 +173,8 @@ export class LocalPolicy extends TrainableModel implements Policy {
       try {
         return await this.#sampler.sample(this.#weights.current, prompts, params, onProgress);
       } finally {
-        // Of snapshots there may be many, and each is asked seldom: none keeps its slots.
-        if (this.#model.isSnapshot) this.#sampler.dispose();
+        // Of snapshots there may be many, and each is asked seldom: none keeps slots of its own.
+        if (this.#snapshotOf && !this.#snapshotOf.sampler) this.#sampler.dispose();
       }
     });
   }
@@ -212,8 +228,8 @@ export class LocalPolicy extends TrainableModel implements Policy {
   }
 
   protected get trained(): DenseWeights {
-    const { form, sharesBase, isSnapshot } = this.#model;
-    if (isSnapshot) throw new EngineError("A snapshot samples and scores; it is not trained or saved.");
+    const { form, sharesBase } = this.#model;
+    if (this.#snapshotOf) throw new EngineError("A snapshot samples and scores; it is not trained or saved.");
     if (this.#weights.trained) return this.#weights.trained;
     const why = sharesBase ? "that other policies share" : `packed as ${form.quantization}`;
     throw new EngineError(`Weights ${why} cannot be trained or saved: train an adapter (lora) on them.`);
@@ -243,7 +259,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
   }
 
   protected release(): void {
-    this.#sampler.dispose();
+    if (!this.#snapshotOf?.sampler) this.#sampler.dispose();
     this.#programs.dispose();
     this.#weights.dispose();
   }

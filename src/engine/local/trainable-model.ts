@@ -20,12 +20,13 @@ export abstract class TrainableModel implements Trainable {
   protected readonly device: Device;
   readonly #store: ModelStore;
   /** The order in which verbs are carried out. */
-  protected readonly turns = new VerbTurns();
+  protected readonly turns: VerbTurns;
   #optimizer: OptimizerState | undefined;
 
-  constructor(device: Device, store: ModelStore) {
+  constructor(device: Device, store: ModelStore, turns: VerbTurns = new VerbTurns()) {
     this.device = device;
     this.#store = store;
+    this.turns = turns;
   }
 
   /** What is trained. Throws EngineError where nothing can be. */

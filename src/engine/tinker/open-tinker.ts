@@ -11,6 +11,7 @@ import type { Sampler } from "../contract/sampler.ts";
 import type { PolicySource } from "../engine-kind.ts";
 import { probeServer } from "./probe.ts";
 import { profileNamed, type TinkerProfile } from "./profile.ts";
+import { endSession } from "./remote-parts.ts";
 import { SavedFiles } from "./saved-files.ts";
 import { type ServerCapabilities, serverCapabilities, TinkerClient } from "./tinker-client.ts";
 import { TinkerPolicy } from "./tinker-policy.ts";
@@ -105,7 +106,7 @@ export async function findServer(
     environment = globalThis.process?.env ?? {},
   }: TinkerSurroundings = {},
 ): Promise<FoundServer> {
-  const apiKey = environment[KEY_VARIABLE] || undefined;
+  const apiKey = keyFrom(environment);
   const transport = new Transport({ wire, clock, url: spec.url, apiKey, patienceMs: 1000 * spec.patienceSeconds });
   const said = await serverCapabilities(transport);
   const profile = await profileOf(spec, said, transport);
@@ -113,13 +114,24 @@ export async function findServer(
   return { transport, profile, said };
 }
 
+/** The key; undefined where there is none. Throws ConfigError, which does not show it, for one that no header can carry. */
+function keyFrom(environment: Readonly<Record<string, string | undefined>>): string | undefined {
+  const key = environment[KEY_VARIABLE]?.trim();
+  if (!key) return undefined;
+  if (/^[\x21-\x7e]+$/.test(key)) return key;
+  throw new ConfigError(`${KEY_VARIABLE} has characters that no header can carry: use printable ASCII, no spaces.`);
+}
+
 /** What `work` makes of a new session with the server, which ends where it fails. */
-async function withClient<T>({ transport }: FoundServer, work: (client: TinkerClient) => Promise<T>): Promise<T> {
-  const client = await TinkerClient.open(transport);
+async function withClient<T>(
+  { transport, profile }: FoundServer,
+  work: (client: TinkerClient) => Promise<T>,
+): Promise<T> {
+  const client = await TinkerClient.open(transport, profile.gone);
   try {
     return await work(client);
   } catch (error) {
-    await client.close();
+    await endSession({ client, profile });
     throw error;
   }
 }

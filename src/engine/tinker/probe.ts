@@ -14,12 +14,13 @@
 import { ConfigError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import { STOP_REASON } from "../../tinker/messages.ts";
-import type { AdamParams, Datum } from "../contract/policy.ts";
+import type { Datum, PolicyInfo } from "../contract/policy.ts";
 import type { TinkerProfile } from "./profile.ts";
 import type { RemoteModel } from "./remote-model.ts";
-import { createModel, type RemotePolicyParts, unloadModel } from "./remote-parts.ts";
+import { createModel, type RemotePolicyParts, STILL, unloadModel } from "./remote-parts.ts";
 import { requireSession } from "./remote-reference.ts";
 import { drawnTokens, RemoteSampler } from "./remote-sampler.ts";
+import { removeCheckpoint } from "./saved-files.ts";
 import { plainDatum, resultOf } from "./wire-data.ts";
 
 /** Tokens of the prompt, and of the completion: a datum with its first token alone has a third of the positions. */
@@ -32,11 +33,6 @@ const MOST_PROMPTS = 8;
 const MOST_NATS = 0.3;
 /** The most that a ratio of gradients differs from its value, as a share of it: the next one is a third away. */
 const MOST_SHARE = 0.12;
-
-/** A step that moves nothing. */
-const STILL: AdamParams = {
-  ...{ learningRate: 0, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 0 },
-};
 
 /** What two data with one weight each come to, beside one, by reduction. */
 const REDUCTIONS = [
@@ -70,6 +66,14 @@ export async function probeServer(parts: RemotePolicyParts): Promise<void> {
 async function sampledDatum({ client, profile, info }: RemotePolicyParts, model: RemoteModel): Promise<Datum> {
   const saved = await model.saveUnnamed(() => client.nextSamplingNumber(), "snapshot");
   const sampler = new RemoteSampler(client, requireSession(saved.sampling_session_id));
+  try {
+    return await sampledFrom(sampler, profile, info);
+  } finally {
+    if (saved.path != null) await removeCheckpoint(client.transport, saved.path);
+  }
+}
+
+async function sampledFrom(sampler: RemoteSampler, profile: TinkerProfile, info: PolicyInfo): Promise<Datum> {
   const sampling = { max_tokens: COMPLETION, seed: SEED, stop: [], temperature: 1, top_p: 1, top_k: -1 };
   const lengths: number[] = [];
   for (let i = 0; i < MOST_PROMPTS; i++) {

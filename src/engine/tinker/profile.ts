@@ -21,6 +21,8 @@ export interface TinkerProfile {
   readonly reduction: "sum" | "meanOfMeans";
   /** Where the gradient is clipped: as a request says, nowhere, or by the server's own configuration. */
   readonly clipping: "request" | "none" | "server";
+  /** What a step's weight decay decays: the weights of its own model, or every adapter on the server. */
+  readonly decays: "own" | "all";
   /** Which of Adam's numbers a request decides about. */
   readonly adam: "all" | "learningRate";
   /** `optim_step` reports the norm of the gradient under this name; undefined: under none. */
@@ -34,6 +36,24 @@ export interface TinkerProfile {
    * older snapshot of a model undoes its training.
    */
   readonly snapshots: "apart" | "inPlace";
+  /**
+   * How a session gives up its models when it ends: with itself (`sessions/…/finish`), or one by one, where the server would
+   * otherwise keep them until it has heard nothing of the session for minutes.
+   */
+  readonly ending: "session" | "models";
+  /** What goes with a model that is given up: nothing, or its checkpoints. */
+  readonly unloading: "model" | "checkpoints";
+  /**
+   * The gradient that a new model begins with: none, or what was left in its place by a model that was given up between a pass
+   * and its step.
+   */
+  readonly firstGradient: "none" | "left";
+  /** What the server says where it has no place for another model, and how soon those of a client that was killed leave theirs. */
+  readonly full: { readonly says: RegExp; readonly seconds: number } | undefined;
+  /** What it says of a model that it does not have any more: it was begun anew, or heard nothing of its session for minutes. */
+  readonly gone: RegExp | undefined;
+  /** What the server calls a snapshot without a name that it keeps as a file, by the numbers of its sampling session and request. */
+  readonly unnamedSnapshot: ((session: number, request: number) => string) | undefined;
   /** How an adapter is fetched: file by file, as an archive (.tar.gz), or not at all. */
   readonly adapters: "files" | "archive" | "none";
   /** A number of a model that is sent again is the same request; otherwise it is never sent again. */
@@ -52,11 +72,18 @@ const HOSTED: TinkerProfile = {
   linear: "cross_entropy",
   reduction: "sum",
   clipping: "request",
+  decays: "own",
   adam: "all",
   gradientNorm: undefined,
   promptLogprobs: "n",
   load: "new",
   snapshots: "apart",
+  ending: "session",
+  unloading: "model",
+  firstGradient: "none",
+  full: undefined,
+  gone: undefined,
+  unnamedSnapshot: undefined,
   adapters: "none",
   repeats: true,
   requests: "0.38",
@@ -72,10 +99,17 @@ const SKYRL: TinkerProfile = {
   linear: "importance_sampling",
   reduction: "meanOfMeans",
   clipping: "none",
+  decays: "all",
   gradientNorm: "skyrl.ai/grad_norm",
   promptLogprobs: "n-1",
   load: "first",
   snapshots: "inPlace",
+  ending: "models",
+  firstGradient: "left",
+  // Sessions end 300 s after their last sign of life, and are looked through every 60 s.
+  full: { says: /maximum number of lora adapters/i, seconds: 420 },
+  gone: /model \S+ not loaded/i,
+  unnamedSnapshot: (session, request) => `ss${session}_seq${request}`,
   adapters: "archive",
 };
 
@@ -86,6 +120,8 @@ const TINKER_PROFILES: readonly TinkerProfile[] = [
     name: "aha",
     summary: "aha serve --tinker: every capability of the engine there",
     extension: true,
+    // Sessions end 300 s after their last sign of life (`src/serve/tinker/limits.ts`).
+    full: { says: /as many as it takes/, seconds: 330 },
     adapters: "files",
     gradientNorm: "grad_norm",
     mostData: 4096,
@@ -99,12 +135,23 @@ const TINKER_PROFILES: readonly TinkerProfile[] = [
     reduction: "sum",
     // A named save is a file of its own, and vLLM has each of them.
     snapshots: "apart",
+    firstGradient: "none",
+    unnamedSnapshot: undefined,
     clipping: "server",
+    decays: "own",
     adam: "learningRate",
     losses: ["ppo", "importance_sampling"],
     linear: "cross_entropy",
   },
-  { ...HOSTED, name: "tuft", summary: "TuFT 0.2", load: "first", repeats: false, requests: "0.25" },
+  {
+    ...HOSTED,
+    name: "tuft",
+    summary: "TuFT 0.2",
+    load: "first",
+    unloading: "checkpoints",
+    repeats: false,
+    requests: "0.25",
+  },
 ];
 
 /** The names of the profiles. */

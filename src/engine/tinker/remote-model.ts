@@ -13,7 +13,8 @@ import type { Submitted, TinkerClient } from "./tinker-client.ts";
 import { RepeatedRequest, ServerLost } from "./transport.ts";
 import { inChunks, wirePositions } from "./wire-data.ts";
 
-const stepSchema = z.object({ metrics: z.record(z.string(), z.number()).nullish() });
+/** JSON has no number for one that is none: there servers say null, or nothing. */
+const stepSchema = z.object({ metrics: z.record(z.string(), z.number().nullable()).nullish() });
 const savedSchema = z.object({
   path: z.string().nullish(),
   sampling_session_id: z.string().nullish(),
@@ -46,6 +47,12 @@ export class RemoteModel {
     this.#client = client;
     this.#profile = profile;
     this.id = id;
+    client.models.add(id);
+  }
+
+  /** It has saved what would go with it, where the server removes a model's checkpoints with it. */
+  get holdsCheckpoints(): boolean {
+    return this.#profile.unloading === "checkpoints" && this.#saves > 0;
   }
 
   /** Submits a pass, in as many requests as its data need; their results are `TinkerClient.forwardBackwardOutput`'s. */
@@ -101,7 +108,6 @@ export class RemoteModel {
     const applied = (metrics?.applied ?? 1) !== 0;
     const { gradientNorm } = this.#profile;
     if (gradientNorm === undefined) return { applied };
-    // JSON has no number for a norm that is none.
     return { applied, gradNorm: metrics?.[gradientNorm] ?? Number.NaN };
   }
 
@@ -127,19 +133,26 @@ export class RemoteModel {
     return this.settled(this.#client.json(request, savedSchema));
   }
 
-  /** Saves the weights to sample from without a name, into a sampling session of the number that `number` gives. */
+  /**
+   * Saves the weights to sample from without a name, into a sampling session of the number that `number` gives. There is a path
+   * where the server keeps them as a file (`TinkerProfile.unnamedSnapshot`), which whoever saves removes.
+   */
   saveUnnamed(number: () => number, kind: "snapshot" | "inflight"): Promise<Saved> {
     return this.#saving(() => this.#saveInto(number(), kind));
   }
 
   async #saveInto(sampling_session_seq_id: number, kind: "snapshot" | "inflight"): Promise<Saved> {
-    const request = await this.#submit("save_weights_for_sampler", "SaveWeightsForSampler", (seq_id) =>
-      JSON.stringify({
+    let seqId = 0;
+    const request = await this.#submit("save_weights_for_sampler", "SaveWeightsForSampler", (seq_id) => {
+      seqId = seq_id;
+      return JSON.stringify({
         ...{ model_id: this.id, sampling_session_seq_id, seq_id, ...this.#kindOf(kind) },
         type: "save_weights_for_sampler",
-      }),
-    );
-    return this.settled(this.#client.json(request, savedSchema));
+      });
+    });
+    const saved = await this.settled(this.#client.json(request, savedSchema));
+    const name = this.#profile.unnamedSnapshot?.(sampling_session_seq_id, seqId);
+    return { ...saved, path: name === undefined ? null : `tinker://${this.id}/sampler_weights/${name}` };
   }
 
   /** Older requests have no kind: all that they save is a snapshot. */

@@ -8,8 +8,9 @@
 import { z } from "zod";
 import { EngineError } from "../../errors.ts";
 import type { RemoteModel } from "./remote-model.ts";
-import { createModelOf, type RemotePolicyParts } from "./remote-parts.ts";
+import { createModelOf, type RemotePolicyParts, unloadModel } from "./remote-parts.ts";
 import { RemoteSampler } from "./remote-sampler.ts";
+import { removeCheckpoint } from "./saved-files.ts";
 
 /** Stands for the base in the place of a path. */
 export const BASE = "base";
@@ -20,16 +21,22 @@ export interface RemoteReference {
   readonly uri: string;
   /** Where it is a model of its own. */
   readonly model?: RemoteModel;
+  /** The file that the server keeps of what is sampled from, where it does. */
+  readonly file?: string | undefined;
 }
 
-/** Freezes the weights of a model as they are. `isBase`: they are the base's, its adapter being as it was made. */
+/**
+ * Freezes the weights of a model as they are, under a name that begins so. `isBase`: they are the base's, its adapter being as
+ * it was made.
+ */
 export async function freezeReference(
   parts: RemotePolicyParts,
   model: RemoteModel,
   isBase: boolean,
+  name: "reference" | "snapshot" = "reference",
 ): Promise<RemoteReference> {
   if (parts.profile.snapshots === "apart") {
-    return openReference(parts, requirePath((await model.save("sampler", "reference")).path));
+    return openReference(parts, requirePath((await model.save("sampler", name)).path));
   }
   if (isBase) return openReference(parts, BASE);
   return openReference(parts, requirePath((await model.save("weights", "reference")).path));
@@ -49,8 +56,20 @@ export async function openReference(parts: RemotePolicyParts, uri: string): Prom
     return { uri, sampler: new RemoteSampler(client, sampling_session_id) };
   }
   const model = await createModelOf(parts, uri, false);
-  const { sampling_session_id } = await model.saveUnnamed(() => client.nextSamplingNumber(), "snapshot");
-  return { uri, model, sampler: new RemoteSampler(client, requireSession(sampling_session_id)) };
+  const { sampling_session_id, path } = await model.saveUnnamed(() => client.nextSamplingNumber(), "snapshot");
+  const sampler = new RemoteSampler(client, requireSession(sampling_session_id));
+  return { uri, model, sampler, file: path ?? undefined };
+}
+
+/** Gives up what the server holds for a reference that is not asked any more, but not what it is opened from again. */
+export async function releaseReference(parts: RemotePolicyParts, reference: RemoteReference): Promise<void> {
+  await removeFile(parts, reference);
+  if (reference.model) await unloadModel(parts.client, reference.model);
+}
+
+/** The same where the session ends, and the model with it. */
+export async function removeFile({ client }: RemotePolicyParts, { file }: RemoteReference): Promise<void> {
+  if (file !== undefined) await removeCheckpoint(client.transport, file);
 }
 
 /** The path of what was saved. Throws EngineError where the server did not say it. */

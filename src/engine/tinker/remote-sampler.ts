@@ -21,6 +21,11 @@ type SampleInput = RequestInput<"asample">;
 /** What a request asks for beside its prompt. */
 export type SampleAsk = Omit<SampleInput, "sampling_session_id" | "seq_id" | "prompt">;
 
+let calls = 0;
+
+/** A name for requests that are computed together on a server that speaks the extension. */
+export const nextCall = (): string => `${++calls}`;
+
 /** How often a request whose result went is sent as a new one. */
 const MOST_ATTEMPTS = 3;
 
@@ -71,26 +76,45 @@ export class RemoteSampler {
       .catch(() => {});
   }
 
-  /** The log-probabilities of each completion's own tokens. */
-  async score(data: readonly ScoredTexts[], profile: TinkerProfile): Promise<Float32Array[]> {
-    return Promise.all(data.map((datum) => this.#scoreOne(datum, profile)));
+  /**
+   * The log-probabilities of each completion's own tokens; at another temperature than 1 with the extension. With it texts are
+   * scored together, as in one process, and to the same bits; elsewhere each is a prompt whose log-probabilities are asked for.
+   */
+  async score(data: readonly ScoredTexts[], profile: TinkerProfile, temperature = 1): Promise<Float32Array[]> {
+    const call = { id: nextCall(), size: data.length };
+    return Promise.all(
+      data.map(({ promptTokens, completionTokens }, index) => {
+        const tokens = Int32Array.from([...promptTokens, ...completionTokens]);
+        const score = { prompt_length: promptTokens.length, temperature };
+        const aha = { iteration: 0, prompt_id: 0, call: { ...call, index }, score };
+        const ask = profile.extension ? { ...PROMPT_SCORES, aha } : PROMPT_SCORES;
+        return this.#promptLogprobs(tokens, ask, profile, completionTokens.length);
+      }),
+    );
   }
 
-  async #scoreOne({ promptTokens, completionTokens }: ScoredTexts, profile: TinkerProfile): Promise<Float32Array> {
-    const tokens = Int32Array.from([...promptTokens, ...completionTokens]);
-    const response = await this.sample(tokens, {
-      num_samples: 1,
-      sampling_params: { max_tokens: 1, temperature: 1 },
-      prompt_logprobs: true,
-    });
-    const all = floatsIn(response.promptLogprobs, "prompt_logprobs");
+  /** The log-probabilities of the last `count` tokens. */
+  async #promptLogprobs(
+    tokens: Int32Array,
+    ask: SampleAsk,
+    profile: TinkerProfile,
+    count: number,
+  ): Promise<Float32Array> {
+    const all = floatsIn((await this.sample(tokens, ask)).promptLogprobs, "prompt_logprobs");
     const expected = profile.promptLogprobs === "n" ? tokens.length : tokens.length - 1;
-    if (all.length === expected) return all.slice(expected - completionTokens.length);
+    if (all.length === expected) return all.slice(expected - count);
     throw new EngineError(
       `The Tinker server gave ${all.length} prompt_logprobs for ${tokens.length} tokens; the profile ${profile.name} expects ${expected}.`,
     );
   }
 }
+
+/** Asks for a prompt's log-probabilities, and for one token, because servers want to sample something. */
+const PROMPT_SCORES: SampleAsk = {
+  num_samples: 1,
+  sampling_params: { max_tokens: 1, temperature: 1 },
+  prompt_logprobs: true,
+};
 
 /** Sampling parameters of the protocol. */
 export function samplingParamsOf(params: SamplingParams, seed: number): SampleInput["sampling_params"] {

@@ -8,13 +8,12 @@ import type { TinkerProfile } from "./profile.ts";
 import {
   drawnTokens,
   keptOf,
+  nextCall,
   promptSeed,
   type RemoteSampler,
   type SampleAsk,
   samplingParamsOf,
 } from "./remote-sampler.ts";
-
-let calls = 0;
 
 /** Completes every prompt; results in the contract's order. Throws EngineError for parameters that the server lacks. */
 export async function sampleRemotely(
@@ -28,7 +27,7 @@ export async function sampleRemotely(
   const wanted = prompts.flatMap((prompt, promptIndex) => (prompt.numSamples > 0 ? [{ ...prompt, promptIndex }] : []));
   const total = wanted.reduce((sum, { numSamples }) => sum + numSamples, 0);
   // Prompts of one call are computed together there, as they are in one process.
-  const call = `${++calls}`;
+  const call = nextCall();
   const asks = wanted.map(({ numSamples, promptId }, index): SampleAsk => {
     if (!profile.extension) {
       return { num_samples: numSamples, sampling_params: samplingParamsOf(params, promptSeed(params, promptId)) };
@@ -50,15 +49,23 @@ export async function sampleRemotely(
   const mostTokensOf = ({ numSamples }: SamplePrompt) => numSamples * params.maxCompletionTokens;
   let mostTokens = wanted.reduce((sum, prompt) => sum + mostTokensOf(prompt), 0);
   const submitted = await Promise.all(wanted.map(({ tokens }, i) => sampler.submit(tokens, asks[i]!)));
+  const unanswered = new Set(submitted);
   const results = await Promise.all(
     wanted.map(async (prompt, i) => {
       const response = await sampler.sample(prompt.tokens, asks[i]!, submitted[i]);
+      unanswered.delete(submitted[i]!);
       const sequences = sequencesOf(response, prompt);
       const tokens = sequences.reduce((sum, sequence) => sum + sequence.tokens.length, 0);
       progress.finished += sequences.length;
       progress.tokens += tokens;
       mostTokens += tokens - mostTokensOf(prompt);
-      onProgress?.({ ...progress, mostTokens });
+      try {
+        onProgress?.({ ...progress, mostTokens });
+      } catch (error) {
+        // Whoever asked does not want the rest any more.
+        await Promise.all([...unanswered].map((request) => sampler.cancel(request)));
+        throw error;
+      }
       return sequences;
     }),
   );

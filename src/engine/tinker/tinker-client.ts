@@ -14,7 +14,7 @@ import {
 } from "../../tinker/messages.ts";
 import { failureSchema, type RequestInput, type RequestName } from "../../tinker/requests.ts";
 import type { EngineUsage } from "../contract/policy.ts";
-import { detailOf, RequestRefused, type Transport } from "./transport.ts";
+import { detailOf, RequestRefused, ServerLost, type Transport } from "./transport.ts";
 
 const PROTOBUF = "application/x-protobuf";
 const HEARTBEAT_MS = 10_000;
@@ -37,7 +37,7 @@ const capabilitiesSchema = z.object({
 export type ServerCapabilities = z.output<typeof capabilitiesSchema>;
 
 /** The request was taken, and failed. */
-class RequestFailed extends EngineError {
+export class RequestFailed extends EngineError {
   override name = "RequestFailed";
 }
 
@@ -59,21 +59,29 @@ export type UsageCounts = { -readonly [Name in keyof EngineUsage]: number };
 export class TinkerClient {
   /** Counted by those who ask. */
   readonly usage: UsageCounts = { promptTokens: 0, sampledTokens: 0, scoredTokens: 0, trainedTokens: 0 };
+  /** Models of the session that were not given up, by their ids; kept by those who make them. */
+  readonly models = new Set<string>();
   readonly #transport: Transport;
   readonly #sessionId: string;
   readonly #heartbeat: ReturnType<typeof setInterval>;
   #modelNumber = 0;
   #samplingNumber = 0;
 
-  private constructor(transport: Transport, sessionId: string) {
+  readonly #gone: RegExp | undefined;
+
+  private constructor(transport: Transport, sessionId: string, gone: RegExp | undefined) {
     this.#transport = transport;
     this.#sessionId = sessionId;
+    this.#gone = gone;
     this.#heartbeat = setInterval(() => void this.#beat(), HEARTBEAT_MS);
     this.#heartbeat.unref?.();
   }
 
-  /** Opens a session. Throws EngineError where the server cannot be asked, or refuses. */
-  static async open(transport: Transport): Promise<TinkerClient> {
+  /**
+   * Opens a session. `gone`: what the server says of a model that it does not have any more. Throws EngineError where it cannot
+   * be asked, or refuses.
+   */
+  static async open(transport: Transport, gone?: RegExp): Promise<TinkerClient> {
     await transport
       .send({ method: "POST", path: "/api/v1/client/config", body: JSON.stringify({ sdk_version: CLIENT }) })
       .catch((error: unknown) => {
@@ -82,7 +90,11 @@ export class TinkerClient {
       });
     const body: RequestInput<"create_session"> = { tags: [], user_metadata: {}, sdk_version: CLIENT };
     const answer = await post(transport, "create_session", body, z.object({ session_id: z.string() }));
-    return new TinkerClient(transport, answer.session_id);
+    const client = new TinkerClient(transport, answer.session_id, gone);
+    // SkyRL keeps a session that has never shown a sign of life for ever, and its models: of a client that is killed, or ends,
+    // before the first interval has passed.
+    await client.#beat();
+    return client;
   }
 
   get sessionId(): string {
@@ -145,20 +157,24 @@ export class TinkerClient {
         "X-Tinker-Request-Type": kind,
       };
       const response = await this.#transport
-        .send({ method: "POST", path: "/api/v1/retrieve_future", headers, body })
+        .send({ method: "POST", path: "/api/v1/retrieve_future", headers, body }, { polls: true })
         .catch((error: unknown) => {
           if (!(error instanceof RequestRefused)) throw error;
           if (error.status === 410) throw new ResultGone(error.message);
           // So some servers say that the request failed.
-          if (error.status === 400) throw new RequestFailed(error.message);
+          if (error.status === 400)
+            throw this.#gone?.test(error.message) ? gone(error) : new RequestFailed(error.message);
           throw error;
         });
       if (response.header("content-type")?.startsWith(PROTOBUF)) return response.body;
       const answer = jsonOf(response.body, kind);
       if (isTryAgain(answer)) continue;
       const failure = failureSchema.safeParse(answer);
-      if (failure.success) throw new RequestFailed(failure.data.error);
-      if (binary) throw new EngineError(`The Tinker server answered ${kind} with JSON: ${detailOf(response.body)}`);
+      if (failure.success) throw new RequestFailed(this.#transport.redacted(failure.data.error));
+      if (binary) {
+        const said = this.#transport.redacted(detailOf(response.body));
+        throw new EngineError(`The Tinker server answered ${kind} with JSON: ${said}`);
+      }
       return response.body;
     }
   }
@@ -179,6 +195,12 @@ export class TinkerClient {
       .catch(() => {});
   }
 }
+
+const gone = ({ message }: RequestRefused) =>
+  new ServerLost(
+    `${message} It was begun anew since the model was made there, or heard nothing of this session for minutes. ` +
+      "Go on from the last checkpoint (--resume).",
+  );
 
 /** What a server has; of one that does not say, nothing. */
 export async function serverCapabilities(transport: Transport): Promise<ServerCapabilities> {

@@ -21,7 +21,14 @@ import type {
   StatesElsewhere,
   StepResult,
 } from "../contract/policy.ts";
-import type { SampledSequence, SampleProgress, ScoreDatum, ScoreOptions, ScoreResult } from "../contract/sampler.ts";
+import type {
+  SampledSequence,
+  SampleProgress,
+  Sampler,
+  ScoreDatum,
+  ScoreOptions,
+  ScoreResult,
+} from "../contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
 import {
@@ -35,17 +42,27 @@ import {
 import { VerbTurns } from "../turns.ts";
 import { passesOf, scorePass } from "./passes.ts";
 import type { Pass, RemoteModel } from "./remote-model.ts";
-import { capabilitiesOf, createModel, createModelOf, type RemotePolicyParts, unloadModel } from "./remote-parts.ts";
+import {
+  capabilitiesOf,
+  createModel,
+  createModelOf,
+  endSession,
+  type RemotePolicyParts,
+  unloadModel,
+} from "./remote-parts.ts";
 import {
   BASE,
   freezeReference,
   openReference,
   type RemoteReference,
+  releaseReference,
+  removeFile,
   requirePath,
   requireSession,
 } from "./remote-reference.ts";
 import { RemoteSampler } from "./remote-sampler.ts";
 import { RemoteSession } from "./remote-session.ts";
+import { RemoteSnapshots } from "./remote-snapshots.ts";
 import { sampleRemotely } from "./sample-remotely.ts";
 import { removeCheckpoint } from "./saved-files.ts";
 import { resultOf } from "./wire-data.ts";
@@ -71,6 +88,9 @@ export class TinkerPolicy implements Policy {
   /** With the extension one sampling session has one snapshot after another. */
   #currentNumber: number | undefined;
   #currentSampler: RemoteSampler | undefined;
+  readonly #snapshots: RemoteSnapshots;
+  /** The file that the server keeps of the last snapshot, where it does. */
+  #snapshotUri: string | undefined;
   #reference: RemoteReference | undefined;
   /** References that a state names: they go with it. */
   readonly #namedReferences = new Set<string>();
@@ -84,6 +104,7 @@ export class TinkerPolicy implements Policy {
   private constructor(parts: RemotePolicyParts, model: RemoteModel) {
     this.#parts = parts;
     this.#model = model;
+    this.#snapshots = new RemoteSnapshots(parts);
     this.info = parts.info;
     this.capabilities = capabilitiesOf(parts.profile);
   }
@@ -165,6 +186,13 @@ export class TinkerPolicy implements Policy {
     });
   }
 
+  snapshot(): Promise<Sampler> {
+    return this.#turns.verb(async () => {
+      if (!this.capabilities.snapshots) throw this.#lacks("snapshots: a model has one set of weights there");
+      return this.#snapshots.take(this.#model, this.#isBase);
+    });
+  }
+
   resetOptimizer(): Promise<void> {
     return this.#turns.verb(async () => {
       if (this.#isPristine) return;
@@ -224,7 +252,11 @@ export class TinkerPolicy implements Policy {
   }
 
   dispose(): Promise<void> {
-    return this.#turns.end(() => this.#parts.client.close());
+    return this.#turns.end(async () => {
+      await this.#replaceSnapshot(undefined);
+      if (this.#reference) await removeFile(this.#parts, this.#reference);
+      await endSession(this.#parts);
+    });
   }
 
   /** The snapshot of the weights as they are. */
@@ -237,6 +269,7 @@ export class TinkerPolicy implements Policy {
       return this.#currentNumber;
     };
     const saved = await this.#model.saveUnnamed(number, isShared ? CURRENT : "snapshot");
+    await this.#replaceSnapshot(saved.path ?? undefined);
     const id = requireSession(saved.sampling_session_id);
     if (this.#currentSampler?.id !== id) this.#currentSampler = new RemoteSampler(client, id);
     this.#current = this.#currentSampler;
@@ -308,10 +341,17 @@ export class TinkerPolicy implements Policy {
     return this.#model.settled(Promise.all(submitted.map((request) => client.forwardBackwardOutput(request))));
   }
 
+  /** Removes the file of the snapshot before this one: there is one after each step. */
+  async #replaceSnapshot(uri: string | undefined): Promise<void> {
+    const before = this.#snapshotUri;
+    this.#snapshotUri = uri;
+    if (before !== undefined) await removeCheckpoint(this.#parts.client.transport, before);
+  }
+
   async #replaceReference(reference: RemoteReference | undefined): Promise<void> {
     const before = this.#reference;
     this.#reference = reference;
-    if (before?.model) await unloadModel(this.#parts.client, before.model);
+    if (before) await releaseReference(this.#parts, before);
     if (before && !this.#namedReferences.has(before.uri)) await this.#removeCheckpoints([before.uri]);
   }
 
@@ -342,6 +382,7 @@ export class TinkerPolicy implements Policy {
   #requireAdam(adam: AdamParams): void {
     requireAdam(adam);
     if (adam.maxGradNorm > 0 && !this.capabilities.gradientClipping) throw this.#lacks("clipping of the gradient");
+    if (adam.weightDecay > 0 && !this.capabilities.weightDecay) throw this.#lacks("a weight decay of one model alone");
   }
 
   #lacks(what: string): EngineError {

@@ -1,13 +1,17 @@
 /** The keys of the engine on a Tinker server in a spec. */
 
 import { z } from "zod";
+import { addressFault } from "../../endpoint/options.ts";
 import { PROFILE_NAMES } from "./profile.ts";
 
 /** The keys. */
 export const tinkerShape = {
   url: z
     .string()
-    .regex(/^https?:\/\/[^\s/]+\S*$/, "takes an address that begins with http:// or https://")
+    .superRefine((url, context) => {
+      const fault = addressFault(url, "http://127.0.0.1:8000");
+      if (fault !== undefined) context.addIssue(fault);
+    })
     .describe("where the server is; its key comes from the environment variable TINKER_API_KEY"),
   baseModel: z.string().min(1).describe("what the server calls the model that an adapter is trained of"),
   rank: z.int().min(1).optional().describe("rank of the adapter where model.lora says nothing; 32 if absent"),

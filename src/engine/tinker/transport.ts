@@ -37,7 +37,7 @@ export const REAL_CLOCK: Clock = {
   sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
 };
 
-/** Longest that a single exchange may take: longer than any server holds a poll. */
+/** Longest that a single exchange may take. Servers may hold a poll for longer (SkyRL: 300 s). */
 const EXCHANGE_MS = 120_000;
 
 /** A wire over `fetch` to a server at `url`. */
@@ -107,9 +107,16 @@ export class Transport {
     return this.#options.clock;
   }
 
+  /** What a server says, without the key. */
+  redacted(text: string): string {
+    const { apiKey } = this.#options;
+    return apiKey === undefined ? text : text.replaceAll(apiKey, "[key]");
+  }
+
   /**
    * Sends a request until it is answered. `once`: it may not be sent again where it may have arrived. `patienceMs`: how long it
-   * is tried, if not as long as others; 0: it is never sent again.
+   * is tried, if not as long as others; 0: it is never sent again. `polls`: it asks for what takes as long as it takes, so a
+   * server that has nothing yet (408, or no answer before the exchange ends, while it answers others) is not one that is lost.
    *
    * @throws RequestRefused for an answer that will stay; ServerLost where none came, or where it may not be asked again.
    */
@@ -118,7 +125,8 @@ export class Transport {
     {
       once = false,
       patienceMs = this.#options.patienceMs,
-    }: { readonly once?: boolean; readonly patienceMs?: number } = {},
+      polls = false,
+    }: { readonly once?: boolean; readonly patienceMs?: number; readonly polls?: boolean } = {},
   ): Promise<WireResponse> {
     const { wire, clock, apiKey, url } = this.#options;
     const headers = {
@@ -126,23 +134,26 @@ export class Transport {
       ...(request.body !== undefined && { "content-type": "application/json" }),
       ...request.headers,
     };
-    const startedAt = clock.now();
+    let startedAt = clock.now();
     let mayHaveArrived = false;
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       const outcome = await wire({ ...request, headers }).catch((error: unknown) => error as Error);
       let trouble: string;
       let pause = wait;
       if (outcome instanceof Error) {
-        trouble = `no answer (${fetchFailure(outcome)})`;
+        trouble = this.redacted(`no answer (${fetchFailure(outcome)})`);
         if (once) throw lost(url, request.path, trouble);
         mayHaveArrived = true;
+        if (polls && outcome.name === "TimeoutError" && (await this.#isThere(headers))) startedAt = clock.now();
       } else {
         const { status } = outcome;
         if (status >= 200 && status < 300) return outcome;
-        const detail = detailOf(outcome.body);
+        // A server that repeats the key does not make it known.
+        const detail = this.redacted(detailOf(outcome.body));
         trouble = `${status}${detail === "" ? "" : ` ${detail}`}`;
         if (!isPassing(outcome)) throw refused(url, request.path, status, detail, mayHaveArrived);
         if (status !== 429) mayHaveArrived = true;
+        if (polls && status === 408) startedAt = clock.now();
         // A server that is busy has not taken it; one that broke may have.
         if (once && status !== 429) throw lost(url, request.path, trouble);
         const askedMs = retryAfterMs(outcome.header("retry-after"), Date.now());
@@ -151,6 +162,15 @@ export class Transport {
       if (clock.now() - startedAt + pause > patienceMs) throw lost(url, request.path, trouble);
       await clock.sleep(pause);
     }
+  }
+
+  /** Whether the server answers at all. */
+  async #isThere(headers: Readonly<Record<string, string>>): Promise<boolean> {
+    const { wire } = this.#options;
+    return wire({ method: "GET", path: "/api/v1/healthz", headers }).then(
+      ({ status }) => status < 500,
+      () => false,
+    );
   }
 }
 

@@ -5,13 +5,14 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, rm, stat } from "node:fs/promises";
+import { mkdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeWhole } from "../../files.ts";
+import { TEMPORARY_PREFIX, writeWhole } from "../../files.ts";
 import { ALL_LORA_TARGETS, type LoraConfig } from "../../model/lora.ts";
 import { filesBelow, writeWholeFolder } from "../../run/whole-folder.ts";
 import { CHECKPOINT_KINDS, type CheckpointKind, formatTinkerPath, type TinkerPath } from "../../tinker/tinker-path.ts";
+import { type CheckpointLimits, CheckpointRoom, diskFullFailure } from "./checkpoint-room.ts";
 import { namesIn, readJson } from "./kept-files.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
 
@@ -60,9 +61,15 @@ export interface KeptCheckpoint extends CheckpointDescription {
 /** The checkpoints below a directory. */
 export class CheckpointStore {
   readonly #root: string;
+  readonly #limits: CheckpointLimits;
+  /** What is on the disk; undefined until the first look. */
+  #room: Promise<CheckpointRoom> | undefined;
+  /** Those whose time was over, since the last sweep. */
+  readonly #removed: TinkerPath[] = [];
 
-  constructor(root: string) {
+  constructor(root: string, limits: CheckpointLimits) {
     this.#root = root;
+    this.#limits = limits;
   }
 
   /** Notes that there is a model. */
@@ -93,7 +100,8 @@ export class CheckpointStore {
    * Saves what `write` puts into an empty directory. What the request of this number has saved, before the server's end, is
    * there already.
    *
-   * @throws RequestFailure where the name is taken and may not be written over.
+   * @throws RequestFailure where the name is taken and may not be written over, and where there is no room. Nothing has changed
+   * then.
    */
   async save(
     path: TinkerPath,
@@ -107,22 +115,36 @@ export class CheckpointStore {
       if (there.savedBy === model.savedBy) return { ...there, path, directory };
       throw new RequestFailure(`${formatTinkerPath(path)} is there already: take another name, or say overwrite.`);
     }
+    await this.#removeOver();
+    const room = await this.#known();
     const now = Date.now();
-    await mkdir(join(directory, ".."), { recursive: true });
-    const description = await writeWholeFolder(directory, async (temporary): Promise<CheckpointDescription> => {
-      await write(temporary);
-      const { digest, sizeBytes } = await digestOf(temporary);
-      const own: CheckpointDescription = {
-        ...model,
-        savedAt: new Date(now).toISOString(),
-        expiresAt: options.ttlSeconds === null ? null : new Date(now + 1000 * options.ttlSeconds).toISOString(),
-        sizeBytes,
-        digest,
-      };
-      await writeWhole(join(temporary, DESCRIPTION), `${JSON.stringify(own, null, 2)}\n`);
-      return own;
-    });
-    return { ...description, path, directory };
+    try {
+      await mkdir(join(directory, ".."), { recursive: true });
+      // Before anything is written, and once more when it is known how large it is.
+      room.require(path, directory, 0, await freeBytes(this.#root));
+      const description = await writeWholeFolder(directory, async (temporary): Promise<CheckpointDescription> => {
+        await write(temporary);
+        const { digest, sizeBytes } = await digestOf(temporary);
+        const own: CheckpointDescription = {
+          ...model,
+          savedAt: new Date(now).toISOString(),
+          expiresAt: options.ttlSeconds === null ? null : new Date(now + 1000 * options.ttlSeconds).toISOString(),
+          sizeBytes,
+          digest,
+        };
+        await writeWhole(join(temporary, DESCRIPTION), textOf(own));
+        room.require(path, directory, bytesOf(own), await freeBytes(this.#root));
+        // Noted now, so that none that is written at the same time takes the room.
+        note(room, path, directory, own);
+        return own;
+      });
+      return { ...description, path, directory };
+    } catch (error) {
+      const found = await this.#described(path);
+      if (found === undefined) room.forget(directory);
+      else note(room, path, directory, found);
+      throw diskFullFailure(error) ?? error;
+    }
   }
 
   /** Throws RequestFailure for one that is not there. */
@@ -144,22 +166,66 @@ export class CheckpointStore {
     if ((await this.#description(path)) === undefined) {
       throw new Refusal(404, `There is no checkpoint ${formatTinkerPath(path)}.`);
     }
-    await rm(this.#directoryOf(path), { recursive: true, force: true });
+    await this.#drop(path);
   }
 
   /** When it is to go; null: never. */
   async setExpiry(path: TinkerPath, ttlSeconds: number | null): Promise<void> {
     const { directory, path: _, ...description } = await this.find(path);
     const expiresAt = ttlSeconds === null ? null : new Date(Date.now() + 1000 * ttlSeconds).toISOString();
-    await writeWhole(join(directory, DESCRIPTION), `${JSON.stringify({ ...description, expiresAt }, null, 2)}\n`);
+    const changed = { ...description, expiresAt };
+    await writeWhole(join(directory, DESCRIPTION), textOf(changed));
+    note(await this.#known(), path, directory, changed);
   }
 
-  /** Removes those whose time is over, and says which. */
+  /** Removes those whose time is over, and says which went since the last time. */
   async sweep(): Promise<TinkerPath[]> {
+    await this.#removeOver();
+    return this.#removed.splice(0);
+  }
+
+  async #removeOver(): Promise<void> {
     const now = new Date().toISOString();
-    const over = (await this.#all(undefined)).filter((checkpoint) => isOver(checkpoint, now));
-    for (const { directory } of over) await rm(directory, { recursive: true, force: true });
-    return over.map(({ path }) => path);
+    for (const checkpoint of (await this.#known()).checkpoints) {
+      const { path } = checkpoint;
+      if (!isOver(checkpoint, now)) continue;
+      // What the file says counts: one may be saved anew under the name.
+      const found = await this.#described(path);
+      if (found && !isOver(found, now)) continue;
+      await this.#drop(path);
+      this.#removed.push(path);
+    }
+  }
+
+  async #drop(path: TinkerPath): Promise<void> {
+    const directory = this.#directoryOf(path);
+    (await this.#known()).forget(directory);
+    await rm(directory, { recursive: true, force: true });
+  }
+
+  /** What is on the disk: all is looked at once, for there may be many. */
+  #known(): Promise<CheckpointRoom> {
+    this.#room ??= this.#look().catch((error: unknown) => {
+      this.#room = undefined;
+      throw error;
+    });
+    return this.#room;
+  }
+
+  async #look(): Promise<CheckpointRoom> {
+    const room = new CheckpointRoom(this.#limits);
+    for (const id of await this.#modelIds()) {
+      for (const kind of Object.keys(CHECKPOINT_KINDS)) {
+        const folder = join(this.#root, folderOf(id), kind);
+        // A server before this one was killed while it wrote them.
+        const halves = (await namesIn(folder)).filter((name) => name.startsWith(TEMPORARY_PREFIX));
+        for (const name of halves) await rm(join(folder, name), { recursive: true, force: true });
+      }
+    }
+    for (const { path, directory, ...description } of await this.#all(undefined)) {
+      note(room, path, directory, description);
+    }
+    return room;
   }
 
   /** Those that are on the disk, also those whose time is over. */
@@ -201,7 +267,24 @@ export class CheckpointStore {
   }
 }
 
-const isOver = ({ expiresAt }: CheckpointDescription, now: string) => expiresAt !== null && expiresAt <= now;
+const isOver = ({ expiresAt }: Pick<CheckpointDescription, "expiresAt">, now: string) =>
+  expiresAt !== null && expiresAt <= now;
+
+const textOf = (description: CheckpointDescription) => `${JSON.stringify(description, null, 2)}\n`;
+
+/** With its description, in which clients may have much to say. */
+const bytesOf = (description: CheckpointDescription) => description.sizeBytes + Buffer.byteLength(textOf(description));
+
+function note(room: CheckpointRoom, path: TinkerPath, directory: string, description: CheckpointDescription): void {
+  const { savedAt, expiresAt } = description;
+  room.note(directory, { path, savedAt, expiresAt, bytes: bytesOf(description) });
+}
+
+/** What is free on the disk; undefined where the file system does not say. */
+async function freeBytes(directory: string): Promise<number | undefined> {
+  const found = await statfs(directory).catch(() => undefined);
+  return found === undefined || found.blocks === 0 ? undefined : found.bavail * found.bsize;
+}
 
 const isName = (name: string) => /^[A-Za-z0-9_.-]{1,200}$/.test(name) && !/^\.+$/.test(name);
 

@@ -30,6 +30,7 @@ export interface SamplingTarget {
 interface ClientSession {
   readonly id: string;
   readonly models: Set<string>;
+  /** The one that was asked last is the last. */
   readonly targets: Set<string>;
   readonly losses: Map<string, TracedLoss>;
   /** Losses that are being kept: their places are taken. */
@@ -121,9 +122,17 @@ export class ClientSessions {
   /** The sampling session. Throws Refusal 404. */
   target(id: string): SamplingTarget {
     const target = this.targets.get(id);
-    if (target === undefined)
-      throw new Refusal(404, `There is no sampling session ${JSON.stringify(id.slice(0, 200))}.`);
-    this.#sessions.get(target.sessionId)!.lastHeardAt = performance.now();
+    if (target === undefined) {
+      throw new Refusal(
+        404,
+        `There is no sampling session ${JSON.stringify(id.slice(0, 200))}, or no more: of those of a session the ` +
+          `${this.#limits.mostSamplingSessions} that were used last are kept.`,
+      );
+    }
+    const session = this.#sessions.get(target.sessionId)!;
+    session.lastHeardAt = performance.now();
+    session.targets.delete(id);
+    session.targets.add(id);
     return target;
   }
 
@@ -132,11 +141,12 @@ export class ClientSessions {
     this.models.set(model.id, model);
   }
 
-  /** Throws Refusal 429 where the session has too many. */
+  /** Adds one. Where there are too many, as after as many steps of a client that samples after each, the oldest ones go. */
   async addTarget(target: SamplingTarget): Promise<void> {
     const session = this.heard(target.sessionId);
-    if (session.targets.size >= this.#limits.mostSamplingSessions) {
-      throw new Refusal(429, `The session has ${session.targets.size} sampling sessions already.`);
+    for (const oldest of session.targets) {
+      if (session.targets.has(target.id) || session.targets.size < this.#limits.mostSamplingSessions) break;
+      await this.#endTarget(session, oldest);
     }
     await this.keepTarget(target);
     session.targets.add(target.id);
@@ -189,13 +199,18 @@ export class ClientSessions {
     const session = this.#sessions.get(sessionId);
     if (session === undefined) return;
     for (const id of [...session.models]) await this.removeModel(id);
-    for (const id of session.targets) {
-      const target = this.targets.get(id);
-      this.targets.delete(id);
-      if (target) await this.#onEnded(target);
-    }
+    for (const id of session.targets) await this.#endTarget(session, id);
     this.#sessions.delete(sessionId);
     await this.#journal.endSession(sessionId);
+  }
+
+  async #endTarget(session: ClientSession, id: string): Promise<void> {
+    const target = this.targets.get(id);
+    session.targets.delete(id);
+    this.targets.delete(id);
+    if (target === undefined) return;
+    await this.#journal.dropSampling(session.id, target.number);
+    await this.#onEnded(target);
   }
 
   /** Ends those that were silent for too long. */

@@ -7,7 +7,7 @@
  *     <session>/losses/<n>.json          a custom loss, as it was uploaded
  *     <session>/models/<n>/              a model, and its state after some request (`kept-models.ts`)
  *     <session>/requests/<id>            a request: a line of JSON about it, then its body as it came
- *     <session>/begun/<key>              how often a request of a client's own computation was begun, while it is under way
+ *     <session>/begun/<key>              how many servers ended while this was under way (`under-way.ts`), as long as it is
  *     <session>/results/<id>             what it came to: the line once more, then the result
  *
  * Every file appears whole or not at all. Requests and results are not flushed to the disk one by one: what was written
@@ -21,42 +21,21 @@ import { join } from "node:path";
 import type { z } from "zod";
 import { TEMPORARY_PREFIX, writeFailure } from "../../files.ts";
 import { lockRun } from "../../run/run-lock.ts";
+import { findSessions, type KeptSession } from "./found-sessions.ts";
 import type { FutureResult } from "./future-result.ts";
 import {
   digestOf,
+  headed,
   type KeptSampling,
   keptResult,
   namesIn,
   payloadOf,
-  readHeaded,
-  readJson,
-  recordSchema,
   resultSchema,
-  samplingSchema,
-  sessionSchema,
   type TakenRequest,
   writeKept,
 } from "./kept-files.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
-import { UnderWay } from "./under-way.ts";
-
-/** A request as it was found. */
-export interface KeptRequest {
-  readonly record: TakenRequest;
-  /** Undefined where it is no longer needed. */
-  readonly body: Uint8Array | undefined;
-  /** Undefined where it was not carried out. */
-  readonly result: FutureResult | "gone" | undefined;
-}
-
-/** A session as it was found. */
-export interface KeptSession {
-  readonly id: string;
-  /** The custom losses, as they were uploaded. */
-  readonly losses: readonly { readonly number: number; readonly text: string }[];
-  readonly sampling: readonly KeptSampling[];
-  readonly requests: readonly KeptRequest[];
-}
+import { UnderWay, type UnderWayKind } from "./under-way.ts";
 
 /** Bodies up to this size are taken when the journal is full: what makes room again is among them. */
 const SMALL_BODY = 1 << 16;
@@ -68,9 +47,14 @@ interface Kept {
   /** What is kept of it is no longer told. */
   isGone: boolean;
   hasFailed: boolean;
-  /** Resolves when its result has been written. */
-  readonly told: Promise<void>;
-  readonly tell: () => void;
+  /** Until its result has been written: what resolves then. */
+  telling: { readonly told: Promise<void>; readonly tell: () => void } | undefined;
+}
+
+/** Requests of a model that come after its state. */
+interface Uncovered {
+  readonly byNumber: Map<number, Kept>;
+  bytes: number;
 }
 
 export class Journal {
@@ -80,8 +64,8 @@ export class Journal {
   readonly #unlock: () => void;
   readonly #sessions = new Set<string>();
   readonly #kept = new Map<string, Kept>();
-  /** By model: requests that come after its state, by their numbers. */
-  readonly #uncovered = new Map<string, Map<number, Kept>>();
+  /** By model. */
+  readonly #uncovered = new Map<string, Uncovered>();
   /** By model: the end of what is being written. */
   readonly #writing = new Map<string, Promise<void>>();
   /** By session: bytes of its custom losses, by their numbers. */
@@ -119,33 +103,19 @@ export class Journal {
 
   /** The sessions that were there when the server before ended, and how many there are of another base. */
   async read(): Promise<{ readonly sessions: readonly KeptSession[]; readonly others: number }> {
-    const sessions: KeptSession[] = [];
-    let others = 0;
-    for (const id of await namesIn(this.#root)) {
-      if (id.startsWith(TEMPORARY_PREFIX)) {
-        await rm(join(this.#root, id), { recursive: true, force: true });
-        continue;
-      }
-      if (!/^[0-9a-f-]{36}$/.test(id)) continue;
-      const about = await readJson(join(this.#root, id, "session.json"), sessionSchema);
-      if (about === undefined) {
-        // It was ending, or had only begun.
-        await rm(join(this.#root, id), { recursive: true, force: true });
-        continue;
-      }
-      if (about.base !== this.#base) {
-        others++;
-        continue;
-      }
+    const found = await findSessions(this.#root, this.#base);
+    for (const { id, losses, requests } of found.sessions) {
       this.#sessions.add(id);
-      const sampling: KeptSampling[] = [];
-      for (const name of await namesIn(join(this.#root, id, "sampling"))) {
-        const found = await readJson(join(this.#root, id, "sampling", name), samplingSchema);
-        if (found) sampling.push(found);
+      for (const { number, text } of losses) this.#countLoss(id, number, Buffer.byteLength(text));
+      for (const { record, body, result } of requests) {
+        const { bytes: resultBytes = 0, kind } = result ?? {};
+        const [isGone, hasFailed] = [kind === "gone", kind === "failed"];
+        const telling = undefined;
+        this.#add({ record, requestBytes: body?.bytes ?? 0, resultBytes, isGone, hasFailed, telling });
+        if (result === undefined) this.#underWay.noteFound(begunFolder(id), record.key);
       }
-      sessions.push({ id, losses: await this.#readLosses(id), sampling, requests: await this.#readRequests(id) });
     }
-    return { sessions, others };
+    return found;
   }
 
   async beginSession(id: string): Promise<void> {
@@ -178,6 +148,11 @@ export class Journal {
     await writeKept(this.#root, join(session, "sampling", `${sampling.number}.json`), [JSON.stringify(sampling)]);
   }
 
+  /** The sampling session is over. */
+  async dropSampling(session: string, number: number): Promise<void> {
+    await rm(join(this.#root, session, "sampling", `${number}.json`), { force: true });
+  }
+
   /** Throws RequestFailure where the journal is full. */
   async keepLoss(session: string, number: number, text: string): Promise<void> {
     if (!this.#sessions.has(session)) return;
@@ -203,9 +178,15 @@ export class Journal {
     return (await namesIn(join(this.#root, session, "models"))).filter((name) => /^\d+$/.test(name)).map(Number);
   }
 
-  /** Keeps a request. Throws Refusal 429 where the journal is full, 503 where it cannot be written. */
+  /**
+   * Keeps a request. Throws Refusal 429 where the journal is full, 503 where it cannot be written, 410 for one that was
+   * carried out, is to be carried out again after a restart, and whose result is gone.
+   */
   async request(record: TakenRequest, body: Uint8Array): Promise<void> {
     if (!this.#sessions.has(record.session)) return;
+    if (record.turn && this.#uncovered.get(record.turn.model)?.byNumber.has(record.turn.number)) {
+      throw new Refusal(410, `Request ${record.turn.number} of the model was carried out, and its result is gone.`);
+    }
     if (body.length > SMALL_BODY && this.#bytes + body.length > this.#mostBytes) {
       throw new Refusal(
         429,
@@ -219,32 +200,55 @@ export class Journal {
       const { message } = writeFailure(this.#root, error) as Error;
       throw new Refusal(503, message);
     }
-    this.#add({ record, requestBytes: body.length, resultBytes: 0, isGone: false, hasFailed: false });
+    const telling = newTelling();
+    this.#add({ record, requestBytes: body.length, resultBytes: 0, isGone: false, hasFailed: false, telling });
   }
 
   /**
-   * Keeps what a request came to. Those of one model are written in the order in which they are told, so the ones that are
-   * found are the first ones.
+   * Keeps what a request came to; false where its session is over. Those of one model are written in the order in which they
+   * are told, so the ones that are found are the first ones.
    */
-  async result(record: TakenRequest, result: FutureResult): Promise<void> {
+  async result(record: TakenRequest, result: FutureResult): Promise<boolean> {
     const write = async () => {
       const kept = this.#kept.get(record.id);
-      if (kept === undefined) return;
+      if (kept === undefined) return false;
       kept.hasFailed = result.kind === "failed";
       try {
         kept.resultBytes = await this.#writeResult(record, result);
         this.#bytes += kept.resultBytes;
+        return true;
       } finally {
-        kept.tell();
+        kept.telling?.tell();
+        kept.telling = undefined;
       }
     };
     if (record.turn === undefined) return write();
     const { model } = record.turn;
     const turn = (this.#writing.get(model) ?? Promise.resolve()).then(write);
-    const settled = turn.catch(() => {});
+    const settled = turn.then(
+      () => {},
+      () => {},
+    );
     this.#writing.set(model, settled);
-    await turn;
+    const isKept = await turn;
     if (this.#writing.get(model) === settled) this.#writing.delete(model);
+    return isKept;
+  }
+
+  /** What a request came to; undefined where it is no longer kept. Throws Refusal 503 where it cannot be read at the moment. */
+  async readResult({ session, id }: TakenRequest): Promise<FutureResult | undefined> {
+    let bytes: Buffer;
+    try {
+      bytes = await readFile(this.#path({ session, id }, "results"));
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") return undefined;
+      throw new Refusal(503, `The result cannot be read at the moment (${code ?? message}); ask for it again.`);
+    }
+    const [header, payload] = headed(bytes, resultSchema) ?? [];
+    if (header === undefined || payload === undefined || header.payloadDigest !== digestOf(payload)) return undefined;
+    const result = keptResult(header.result, payload);
+    return result === "gone" ? undefined : result;
   }
 
   /** A result was kept for long enough. */
@@ -261,24 +265,30 @@ export class Journal {
   }
 
   /**
-   * Carries out `work` of a request whose computation its client has made up (`under-way.ts`). Throws RequestFailure, and
-   * begins nothing, where servers have ended meanwhile twice.
+   * Carries out `work` that may end one server after another (`under-way.ts`). Throws RequestFailure, and begins nothing,
+   * where servers have ended meanwhile too often.
    */
-  async whileUnderWay<T>(session: string, key: string, work: () => Promise<T>): Promise<T> {
-    return this.#sessions.has(session) ? this.#underWay.during(join(session, "begun"), key, work) : work();
+  async whileUnderWay<T>(kind: UnderWayKind, session: string, key: string, work: () => Promise<T>): Promise<T> {
+    return this.#sessions.has(session) ? this.#underWay.during(kind, begunFolder(session), key, work) : work();
+  }
+
+  /** The same for the work of any request, which counts where a server before this one took the request and then ended. */
+  async whileBegunAgain<T>(session: string, key: string, work: () => Promise<T>): Promise<T> {
+    return this.#underWay.duringAgain(begunFolder(session), key, work);
   }
 
   /** Waits until what the model's request of this number came to has been written. */
   async told(model: string, number: number): Promise<void> {
-    await this.#uncovered.get(model)?.get(number)?.told;
+    await this.#uncovered.get(model)?.byNumber.get(number)?.telling?.told;
   }
 
   /** A state of the model holds what the requests up to `number` came to. */
   cover(model: string, number: number): void {
     const uncovered = this.#uncovered.get(model);
-    for (const [own, kept] of uncovered ?? []) {
+    for (const [own, kept] of uncovered?.byNumber ?? []) {
       if (own > number) continue;
-      uncovered!.delete(own);
+      uncovered!.byNumber.delete(own);
+      uncovered!.bytes -= kept.requestBytes;
       if (kept.isGone) {
         this.#remove(kept);
         continue;
@@ -289,11 +299,10 @@ export class Journal {
     }
   }
 
-  /** Bytes of a model's requests that no state of it holds. */
-  uncoveredBytes(model: string): number {
-    let bytes = 0;
-    for (const { requestBytes } of this.#uncovered.get(model)?.values() ?? []) bytes += requestBytes;
-    return bytes;
+  /** A model's requests that no state of it holds: how many, and their bytes. */
+  uncovered(model: string): { readonly requests: number; readonly bytes: number } {
+    const { byNumber, bytes = 0 } = this.#uncovered.get(model) ?? {};
+    return { requests: byNumber?.size ?? 0, bytes };
   }
 
   /** The model was unloaded: its requests need not be carried out again. */
@@ -313,23 +322,19 @@ export class Journal {
     this.#unlock();
   }
 
-  #add(about: Omit<Kept, "told" | "tell">): Kept {
-    let tell: () => void = () => {};
-    const told = new Promise<void>((resolve) => {
-      tell = resolve;
-    });
-    const kept: Kept = { ...about, told, tell };
+  #add(kept: Kept): void {
     const { id, turn } = kept.record;
     this.#kept.set(id, kept);
     this.#bytes += kept.requestBytes + kept.resultBytes;
-    if (turn === undefined || kept.requestBytes === 0) return kept;
-    const uncovered = this.#uncovered.get(turn.model) ?? new Map<number, Kept>();
-    this.#uncovered.set(turn.model, uncovered.set(turn.number, kept));
-    return kept;
+    if (turn === undefined || kept.requestBytes === 0) return;
+    const uncovered = this.#uncovered.get(turn.model) ?? { byNumber: new Map<number, Kept>(), bytes: 0 };
+    uncovered.byNumber.set(turn.number, kept);
+    uncovered.bytes += kept.requestBytes;
+    this.#uncovered.set(turn.model, uncovered);
   }
 
   #isUncovered({ record: { turn } }: Kept): boolean {
-    return turn !== undefined && this.#uncovered.get(turn.model)?.has(turn.number) === true;
+    return turn !== undefined && this.#uncovered.get(turn.model)?.byNumber.has(turn.number) === true;
   }
 
   #remove(kept: Kept): void {
@@ -339,40 +344,8 @@ export class Journal {
     rmSync(this.#path(kept.record, "results"), { force: true });
   }
 
-  #path({ session, id }: TakenRequest, folder: "requests" | "results"): string {
+  #path({ session, id }: Pick<TakenRequest, "session" | "id">, folder: "requests" | "results"): string {
     return join(this.#root, session, folder, id);
-  }
-
-  async #readLosses(session: string): Promise<{ number: number; text: string }[]> {
-    const names = (await namesIn(join(this.#root, session, "losses"))).filter((name) => /^\d+\.json$/.test(name));
-    const texts = await Promise.all(names.map((name) => readFile(join(this.#root, session, "losses", name), "utf8")));
-    const losses = names.map((name, i) => ({ number: Number.parseInt(name, 10), text: texts[i]! }));
-    for (const { number, text } of losses) this.#countLoss(session, number, Buffer.byteLength(text));
-    return losses;
-  }
-
-  async #readRequests(session: string): Promise<KeptRequest[]> {
-    const found = new Map<string, KeptRequest & { readonly resultBytes: number }>();
-    for (const id of await namesIn(join(this.#root, session, "requests"))) {
-      const [record, body] = (await readHeaded(join(this.#root, session, "requests", id), recordSchema)) ?? [];
-      if (record?.id === id && body && record.digest === digestOf(body)) {
-        found.set(id, { record, body, result: undefined, resultBytes: 0 });
-      }
-    }
-    for (const id of await namesIn(join(this.#root, session, "results"))) {
-      const [header, payload] = (await readHeaded(join(this.#root, session, "results", id), resultSchema)) ?? [];
-      if (header?.id !== id || !payload || header.payloadDigest !== digestOf(payload)) continue;
-      const { result, payloadDigest: _, ...record } = header;
-      const told = { record, result: keptResult(result, payload), resultBytes: payload.length };
-      found.set(id, { body: found.get(id)?.body, ...told });
-    }
-    return [...found.values()].map(({ record, body, result, resultBytes }) => {
-      const isGone = result === "gone";
-      const hasFailed = result !== undefined && result !== "gone" && result.kind === "failed";
-      const kept = this.#add({ record, requestBytes: body?.length ?? 0, resultBytes, isGone, hasFailed });
-      if (result !== undefined) kept.tell();
-      return { record, body, result };
-    });
   }
 
   async #writeResult(record: TakenRequest, result: FutureResult | "gone"): Promise<number> {
@@ -397,6 +370,16 @@ export class Journal {
     });
     return payload.length;
   }
+}
+
+const begunFolder = (session: string) => join(session, "begun");
+
+function newTelling(): NonNullable<Kept["telling"]> {
+  let tell: () => void = () => {};
+  const told = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  return { told, tell };
 }
 
 function ignoreMissing(error: unknown): void {

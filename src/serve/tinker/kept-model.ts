@@ -2,9 +2,10 @@
  * A model's state on the disk, from which it is made again after the server's end: what it is, and its weights and moments
  * after some request. What came after that request is carried out again (`replay.ts`).
  *
- * A state is saved after a step, when no gradient is under way. How often is a matter of time: the requests since the last one
- * have to have taken twenty times as long as saving does (`busyPerSave`), so saving costs at most a twentieth, and a restart
- * computes again at most what twenty saves take. It is saved earlier where those requests fill the disk.
+ * A state is saved when no gradient is under way. How often is a matter of time: the requests since the last one have to have
+ * taken twenty times as long as saving does (`busyPerSave`), so saving costs at most a twentieth, and a restart computes again
+ * at most what twenty saves take. It is saved earlier where those requests fill the disk. Requests that change nothing, as
+ * those of a model that only scores, are held by the state that is there: only that is noted, now and then.
  */
 
 import { randomUUID } from "node:crypto";
@@ -23,6 +24,8 @@ const FILE = "model.json";
 const FIRST_GUESS_MS = 50;
 /** Bytes of requests after which a state is saved whatever it takes. */
 const MOST_UNCOVERED = 2 ** 26;
+/** Requests that change nothing after which it is noted that the state holds them, and their bytes. */
+const MOST_UNNOTED = { requests: 64, bytes: 2 ** 22 } as const;
 
 const keptSchema = z.object({
   description: trainedModelSchema,
@@ -51,6 +54,9 @@ export class KeptModel {
   #state: string | null;
   #next: number;
   #busyMs = 0;
+  /** The policy is another one than the state. */
+  #isChanged = false;
+  #hasGradient = false;
   /** The end of the save that is under way. */
   #saving: Promise<void> = Promise.resolve();
   #lastSaveMs = FIRST_GUESS_MS;
@@ -108,30 +114,59 @@ export class KeptModel {
     this.#busyMs += milliseconds;
   }
 
-  /** Whether the state should be saved, now that there is no gradient under way. */
-  isDue(busyPerSave: number): boolean {
-    return this.#busyMs >= busyPerSave * this.#lastSaveMs || this.#journal.uncoveredBytes(this.id) >= MOST_UNCOVERED;
+  /** A pass has left a gradient. */
+  noteGradient(): void {
+    this.#hasGradient = true;
+    this.#isChanged = true;
+  }
+
+  /** A step was taken. */
+  noteStep(): void {
+    this.#hasGradient = false;
+    this.#isChanged = true;
+  }
+
+  /** To be called after the request of this number, in its turn: saves the state where it is time to. */
+  async keepUp(policy: Policy, number: number, busyPerSave: number): Promise<void> {
+    if (this.#hasGradient) return;
+    const { requests, bytes } = this.#journal.uncovered(this.id);
+    if (this.#isChanged) {
+      const isDue = this.#busyMs >= busyPerSave * this.#lastSaveMs || bytes >= MOST_UNCOVERED;
+      if (isDue) await this.save(policy, number);
+    } else if (requests >= MOST_UNNOTED.requests || bytes >= MOST_UNNOTED.bytes) {
+      await this.#writing(this.#moveOn(this.#state, number));
+    }
   }
 
   /** Saves the state, which holds what the requests up to `number` came to. */
   async save(policy: Policy, number: number): Promise<void> {
-    const saved = this.#save(policy, number);
-    this.#saving = saved.catch(() => {});
-    await saved;
+    await this.#writing(this.#save(policy, number));
   }
 
   async #save(policy: Policy, number: number): Promise<void> {
     const startedAt = performance.now();
     const state = `state-${number}-${randomUUID().slice(0, 8)}`;
     await writeWholeFolder(join(this.#directory, state), (directory) => policy.saveState(directory));
+    this.#isChanged = false;
+    this.#hasGradient = false;
+    await this.#moveOn(state, number);
+    this.#lastSaveMs = performance.now() - startedAt;
+    this.#busyMs = 0;
+  }
+
+  /** The state holds what the requests up to `number` came to. */
+  async #moveOn(state: string | null, number: number): Promise<void> {
     // A request that the state holds is not carried out again, so its result has to be there.
     await this.#journal.told(this.id, number);
     this.#state = state;
     this.#next = number + 1;
     await writeWhole(join(this.#directory, FILE), this.#text);
     await this.#cover();
-    this.#lastSaveMs = performance.now() - startedAt;
-    this.#busyMs = 0;
+  }
+
+  async #writing(written: Promise<void>): Promise<void> {
+    this.#saving = written.catch(() => {});
+    await written;
   }
 
   /** The model was unloaded. */

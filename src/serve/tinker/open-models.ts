@@ -4,7 +4,8 @@ import type { Policy } from "../../engine/contract/policy.ts";
 import type { SharedBase } from "../../engine/engine-kind.ts";
 import type { CheckpointStore, ModelDescription } from "./checkpoint-store.ts";
 import type { ClientSessions } from "./client-sessions.ts";
-import type { Journal, KeptRequest, KeptSession } from "./journal.ts";
+import type { KeptRequest, KeptSession } from "./found-sessions.ts";
+import type { Journal } from "./journal.ts";
 import { KeptModel, type KeptPlace } from "./kept-model.ts";
 import type { TinkerLimits } from "./limits.ts";
 import type { LendScorer, PassReach } from "./pass.ts";
@@ -66,34 +67,59 @@ export async function openTrainingModel(
   });
 }
 
-/** Opens the models of a session of the server before this one. Their states are computed while others are served. */
-export async function restoreModels(surroundings: ModelSurroundings, { id, requests }: KeptSession): Promise<void> {
-  const { base, sessions, journal } = surroundings;
+/**
+ * Opens the models of a session of the server before this one. Their states are computed while others are served: one after
+ * the other, when `before` is done, so that it is known which one ended the server where one does.
+ *
+ * @returns Resolves when the last one is there.
+ */
+export async function restoreModels(
+  surroundings: ModelSurroundings,
+  { id, requests }: KeptSession,
+  before: Promise<unknown>,
+): Promise<{ readonly restored: Promise<unknown> }> {
+  const { sessions, journal } = surroundings;
+  let restored = before;
   for (const number of await journal.modelNumbers(id)) {
     const own = requestsOf(requests, modelId(id, number));
     const kept = await KeptModel.find(keptPlace(surroundings, { session: id, number }));
     if (kept === undefined) continue;
     const settled = own.filter(({ result }) => result !== undefined).map(({ record }) => record.turn!.number);
-    const open = async () => {
-      const policy = await base.open({ lora: kept.description.lora, adapterSeed: kept.description.seed });
-      try {
-        await kept.restore(policy);
-        await carryOutAgain(
-          policy,
-          own.filter(({ record }) => record.turn!.number >= kept.next),
-          reachOf(surroundings, id),
-        );
-        return policy;
-      } catch (error) {
-        await policy.dispose();
-        throw new RequestFailure(
-          `The model ${kept.id} could not be made again after the server's end: ${(error as Error).message}`,
-          "server",
-        );
-      }
-    };
     const first = Math.max(kept.next, ...settled.map((own) => own + 1));
-    sessions.addModel(modelOf(surroundings, id, kept, open(), first));
+    const policy = restored.then(() => madeAgain(surroundings, id, kept, own));
+    restored = policy.catch(() => {});
+    sessions.addModel(modelOf(surroundings, id, kept, policy, first));
+  }
+  return { restored };
+}
+
+/** The policy of a model as its state and the requests after it make it. Throws RequestFailure. */
+async function madeAgain(
+  surroundings: ModelSurroundings,
+  session: string,
+  kept: KeptModel,
+  requests: readonly KeptRequest[],
+): Promise<Policy> {
+  const { base, journal } = surroundings;
+  const make = async () => {
+    const policy = await base.open({ lora: kept.description.lora, adapterSeed: kept.description.seed });
+    try {
+      await kept.restore(policy);
+      const after = requests.filter(({ record }) => record.turn!.number >= kept.next);
+      await carryOutAgain(policy, after, reachOf(surroundings, session), kept);
+      return policy;
+    } catch (error) {
+      await policy.dispose();
+      throw error;
+    }
+  };
+  try {
+    return await journal.whileUnderWay("model", session, `model ${kept.id}`, make);
+  } catch (error) {
+    throw new RequestFailure(
+      `The model ${kept.id} could not be made again after the server's end: ${(error as Error).message}`,
+      "server",
+    );
   }
 }
 

@@ -5,8 +5,9 @@
  */
 
 import { join } from "node:path";
-import { REQUESTS } from "../../tinker/requests.ts";
-import { Journal, type KeptRequest } from "./journal.ts";
+import { REQUESTS, type RequestBody } from "../../tinker/requests.ts";
+import type { KeptRequest } from "./found-sessions.ts";
+import { Journal } from "./journal.ts";
 import { jsonBody } from "./json-body.ts";
 import type { TakenRequest } from "./kept-files.ts";
 import type { ServedBase } from "./served-base.ts";
@@ -40,8 +41,9 @@ export async function openService(
   for (const session of sessions) await service.restore(session);
   const requests = sessions.flatMap((session) => session.requests);
   const unanswered = requests.filter(({ result }) => result === undefined);
+  // First, while nothing was begun and nothing can go.
+  await completeCalls(service, requests, unanswered);
   await beginAgain(service, unanswered);
-  completeCalls(service, requests, unanswered);
   await service.sampling.removeUnused();
   const { size: models } = service.sessions.models;
   return { service, takenOver: { sessions: sessions.length, models, requests: unanswered.length, others } };
@@ -50,20 +52,29 @@ export async function openService(
 /** One that cannot be begun fails. */
 async function beginAgain(service: TinkerService, requests: readonly KeptRequest[]): Promise<void> {
   for (const { record, body } of requests) {
-    await begin(service, record, body!).catch((error: unknown) => service.futures.failRestored(record.id, error));
+    await body!
+      .read()
+      .then((bytes) => begin(service, record, bytes))
+      .catch((error: unknown) => service.futures.failRestored(record.id, error));
   }
 }
 
 /** Prompts of calls of which some have been answered: the others are sampled with them. */
-function completeCalls(
+async function completeCalls(
   service: TinkerService,
   requests: readonly KeptRequest[],
   unanswered: readonly KeptRequest[],
-): void {
-  const calls = new Set(unanswered.map(callOf));
+): Promise<void> {
+  const calls = new Set<string>();
+  for (const request of unanswered) {
+    const { call } = await callOf(request);
+    if (call !== undefined) calls.add(call);
+  }
+  if (calls.size === 0) return;
   for (const request of requests) {
-    const call = request.result === undefined ? undefined : callOf(request);
-    if (call !== undefined && calls.has(call)) service.sampling.completeCall(sampleBody(request.body!));
+    if (request.result === undefined) continue;
+    const { call, body } = await callOf(request);
+    if (call !== undefined && calls.has(call)) service.sampling.completeCall(body);
   }
 }
 
@@ -90,11 +101,16 @@ async function begin(service: TinkerService, { name, turn }: TakenRequest, bytes
   }
 }
 
-const sampleBody = (bytes: Uint8Array) => REQUESTS.asample.parse(jsonBody(bytes).value);
-
-/** The call that a request to sample belongs to; undefined for another one. */
-function callOf({ record, body }: KeptRequest): string | undefined {
-  if (record.name !== "asample" || body === undefined) return undefined;
-  const { aha, sampling_session_id } = sampleBody(body);
-  return aha?.call && `${sampling_session_id} ${aha.call.id}`;
+/** The call that a request to sample belongs to, with the request; neither for another one. */
+async function callOf({
+  record,
+  body,
+}: KeptRequest): Promise<
+  | { readonly call: string; readonly body: RequestBody<"asample"> }
+  | { readonly call: undefined; readonly body?: undefined }
+> {
+  if (record.name !== "asample" || body === undefined) return { call: undefined };
+  const request = REQUESTS.asample.parse(jsonBody(await body.read()).value);
+  const { aha, sampling_session_id } = request;
+  return aha?.call ? { call: `${sampling_session_id} ${aha.call.id}`, body: request } : { call: undefined };
 }

@@ -8,20 +8,29 @@ import type { Policy } from "../../engine/contract/policy.ts";
 import { FORWARD_BACKWARD_REQUEST } from "../../tinker/messages.ts";
 import { REQUESTS } from "../../tinker/requests.ts";
 import { forwardBackward } from "./forward-backward.ts";
-import type { KeptRequest } from "./journal.ts";
+import type { KeptRequest } from "./found-sessions.ts";
 import { jsonBody } from "./json-body.ts";
+import type { KeptModel } from "./kept-model.ts";
 import type { PassReach } from "./pass.ts";
 import { adamOf } from "./training-model.ts";
 
-/** Carries out again what `requests`, in their order, did to the policy. */
-export async function carryOutAgain(policy: Policy, requests: readonly KeptRequest[], reach: PassReach): Promise<void> {
+/** Carries out again what `requests`, in their order, did to the policy, and notes on `kept` what that was. */
+export async function carryOutAgain(
+  policy: Policy,
+  requests: readonly KeptRequest[],
+  reach: PassReach,
+  kept: Pick<KeptModel, "noteGradient" | "noteStep">,
+): Promise<void> {
   for (const { record, body, result } of requests) {
-    if (body === undefined || result === undefined || (result !== "gone" && result.kind === "failed")) continue;
+    if (body === undefined || result === undefined || result.kind === "failed") continue;
     if (record.name === "forward_backward") {
-      const request = FORWARD_BACKWARD_REQUEST.decode(body);
-      if (!request.forwardOnly) await forwardBackward(policy, request, reach);
+      const request = FORWARD_BACKWARD_REQUEST.decode(await body.read());
+      if (request.forwardOnly) continue;
+      await forwardBackward(policy, request, reach);
+      kept.noteGradient();
     } else if (record.name === "optim_step") {
-      await policy.optimStep(adamOf(REQUESTS.optim_step.parse(jsonBody(body).value)));
+      await policy.optimStep(adamOf(REQUESTS.optim_step.parse(jsonBody(await body.read()).value)));
+      kept.noteStep();
     }
   }
 }

@@ -7,7 +7,6 @@
 import type { SampledSequence, Sampler } from "../../engine/contract/sampler.ts";
 import type { SamplingParams } from "../../engine/contract/sampling.ts";
 import type {
-  DrawnToken,
   LogitAdjustments,
   PromptLogprobs,
   RunningSequence,
@@ -19,6 +18,7 @@ import type { RequestBody } from "../../tinker/requests.ts";
 import { StreamingDecoder } from "../../tokenizer/streaming-decoder.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { StopStrings } from "../stop-strings.ts";
+import { DrawnTokens, emptyTable } from "./drawn-tokens.ts";
 import type { FutureResult } from "./future-result.ts";
 import { RequestFailure } from "./refusal.ts";
 
@@ -48,6 +48,8 @@ export interface SampleJob {
   /** Of the prompt's scores the last so many count. */
   readonly lastScores: number;
   readonly call: { readonly id: string; readonly index: number; readonly size: number } | undefined;
+  /** Nothing is sampled: what follows so many tokens is scored, as a call's other texts are. */
+  readonly score: { readonly promptLength: number; readonly temperature: number } | undefined;
 }
 
 /** What a request asks for. Throws RequestFailure for what this server does not have. `requestId` stands for a seed. */
@@ -104,7 +106,15 @@ export function sampleJob(body: SampleBody, model: SampledModel, requestId: stri
     promptLogprobs: isScored ? (body.topk_prompt_logprobs ?? 0) : undefined,
     lastScores: last ?? tokens.length,
     call: aha?.call,
+    score: aha?.score && scoreOf(aha, tokens),
   };
+}
+
+function scoreOf({ score, call }: NonNullable<SampleBody["aha"]>, tokens: Int32Array): SampleJob["score"] {
+  const { prompt_length: promptLength, temperature } = score!;
+  if (call === undefined) throw new RequestFailure("What is scored (aha.score) belongs to a call (aha.call).");
+  if (promptLength < tokens.length) return { promptLength, temperature };
+  throw new RequestFailure(`Of ${tokens.length} tokens none comes after a prompt_length of ${promptLength}.`);
 }
 
 /** Of a seed 32 bits count. */
@@ -121,23 +131,37 @@ function adjustmentsOf(aha: NonNullable<SampleBody["aha"]>): LogitAdjustments | 
   return Object.keys(adjustments).length > 0 ? adjustments : undefined;
 }
 
-/** Samples in the session of the weights. Where `signal` is aborted all of it is cancelled. */
+/**
+ * Samples in the session of the weights. Where `signal` is aborted all of it is cancelled. Throws RequestFailure where what
+ * there is to report comes to more than `mostBytes`.
+ */
 export async function sampleInSession(
   job: SampleJob,
   session: SamplingSession,
   tokenizer: Tokenizer,
-  signal: AbortSignal,
+  { signal, mostBytes }: { readonly signal: AbortSignal; readonly mostBytes: number },
 ): Promise<FutureResult> {
   const running: RunningSequence[] = [];
   const cancel = () => {
     for (const sequence of running) sequence.cancel();
   };
+  const ofToken = DrawnTokens.bytesOfOne(job.topLogprobs);
+  let bytes = job.promptLogprobs === undefined ? 0 : job.tokens.length * DrawnTokens.bytesOfOne(job.promptLogprobs);
+  const count = (more: number) => {
+    bytes += more;
+    if (bytes <= mostBytes) return;
+    throw new RequestFailure(
+      `The result of this request has more than ${mostBytes} bytes, at ${ofToken} for each token that is drawn: ` +
+        "ask for fewer samples at once, for shorter ones, or for fewer alternatives.",
+    );
+  };
+  count(0);
   signal.throwIfAborted();
   signal.addEventListener("abort", cancel, { once: true });
   let prompt: PromptLogprobs | undefined;
   try {
     const sequences = Array.from({ length: job.numSamples }, async (_, i): Promise<WireSequence> => {
-      const drawn: DrawnToken[] = [];
+      const drawn = new DrawnTokens(job.topLogprobs);
       const stops = job.stopStrings.length > 0 ? new StopStrings(job.stopStrings) : undefined;
       const decoder = stops && new StreamingDecoder(tokenizer, { after: job.tokens });
       const request = {
@@ -153,6 +177,7 @@ export async function sampleInSession(
       const sequence = session.submit(
         request,
         (token) => {
+          count(ofToken);
           drawn.push(token);
           if (!stops) return;
           stops.push(decoder!.push(token.token));
@@ -165,12 +190,7 @@ export async function sampleInSession(
       running.push(sequence);
       const end = await sequence.finished;
       if (end === "cancelled" && !stops?.stopped) throw new RequestFailure("The request was cancelled.");
-      return wireSequence(
-        Int32Array.from(drawn, ({ token }) => token),
-        Float32Array.from(drawn, ({ logprob }) => logprob),
-        end === "length" ? "length" : "stop",
-        job.topLogprobs > 0 ? topOf(drawn, job.topLogprobs) : undefined,
-      );
+      return wireSequence(drawn.tokens, drawn.logprobs, end === "length" ? "length" : "stop", drawn.top);
     });
     return responseOf(await Promise.all(sequences), prompt && promptOf(prompt, job));
   } finally {
@@ -196,24 +216,6 @@ function wireSequence(
     keptTokens: flat && bytesOf(flat),
     keptCounts: counts && bytesOf(counts),
   };
-}
-
-/** What an empty cell of a table of alternatives has. */
-const NO_ALTERNATIVE = -99_999;
-
-function topOf(drawn: readonly DrawnToken[], k: number): WireTopk {
-  const [ids, logprobs] = emptyTable(drawn.length, k);
-  for (const [t, { top }] of drawn.entries()) {
-    for (const [i, { token, logprob }] of top.entries()) {
-      ids[t * k + i] = token;
-      logprobs[t * k + i] = logprob;
-    }
-  }
-  return { tokenIds: bytesOf(ids), logprobs: bytesOf(logprobs), k, length: drawn.length };
-}
-
-function emptyTable(rows: number, k: number): [Int32Array, Float32Array] {
-  return [new Int32Array(rows * k), new Float32Array(rows * k).fill(NO_ALTERNATIVE)];
 }
 
 interface PromptScores {
@@ -251,7 +253,7 @@ const CALL_MS = 120_000;
 interface GatheredCall {
   readonly jobs: (SampleJob | undefined)[];
   missing: number;
-  readonly results: Promise<readonly (readonly SampledSequence[])[]>;
+  readonly results: Promise<readonly FutureResult[]>;
   readonly begin: () => void;
 }
 
@@ -259,7 +261,7 @@ interface GatheredCall {
 export class GatheredCalls {
   readonly #calls = new Map<string, GatheredCall>();
 
-  /** The samples of `job`, computed with all others of its call. `use` lends the weights. */
+  /** What `job` comes to, computed with all others of its call. `use` lends the weights. */
   async sample(
     scope: string,
     job: SampleJob,
@@ -282,13 +284,7 @@ export class GatheredCalls {
       this.#calls.delete(key);
       call.begin();
     }
-    const samples = (await call.results)[index]!;
-    return responseOf(
-      samples.map(({ tokens, logprobs, finishReason, keptTokens }) =>
-        wireSequence(tokens, logprobs, finishReason, undefined, keptTokens),
-      ),
-      undefined,
-    );
+    return (await call.results)[index]!;
   }
 
   #begin(key: string, size: number, use: <T>(work: (sampler: Sampler) => Promise<T>) => Promise<T>): GatheredCall {
@@ -305,21 +301,46 @@ export class GatheredCalls {
         resolve();
       };
     });
-    const results = whole.then(() => use((sampler) => sampleTogether(sampler, jobs as SampleJob[])));
+    const results = whole.then(() => use((sampler) => together(sampler, jobs as SampleJob[])));
     // Whoever waits hears of a failure; nobody may be waiting.
     results.catch(() => {});
     return { jobs, missing: size, results, begin };
   }
 }
 
-async function sampleTogether(
-  sampler: Sampler,
-  jobs: readonly SampleJob[],
-): Promise<readonly (readonly SampledSequence[])[]> {
-  const [{ params }] = jobs as [SampleJob];
-  const differs = jobs.some((job) => JSON.stringify(job.params) !== JSON.stringify(params));
-  if (differs) throw new RequestFailure("The prompts of a call are sampled with the same parameters.");
+/** What the jobs of a call come to. Throws RequestFailure where they do not go together. */
+function together(sampler: Sampler, jobs: readonly SampleJob[]): Promise<readonly FutureResult[]> {
+  const [{ params, score }] = jobs as [SampleJob];
+  // What is drawn plays no part where texts are scored.
+  const isAlike = (job: SampleJob) =>
+    score ? job.score?.temperature === score.temperature : JSON.stringify(job.params) === JSON.stringify(params);
+  if (!jobs.every((job) => isAlike(job) && (job.score === undefined) === (score === undefined))) {
+    throw new RequestFailure("The prompts of a call are sampled, or scored, with the same parameters.");
+  }
+  return score === undefined ? sampleTogether(sampler, jobs) : scoreTogether(sampler, jobs);
+}
+
+async function sampleTogether(sampler: Sampler, jobs: readonly SampleJob[]): Promise<readonly FutureResult[]> {
   const prompts = jobs.map(({ tokens, numSamples, promptId }) => ({ tokens, numSamples, promptId }));
-  const samples = await sampler.sample(prompts, params);
-  return jobs.map((_, index) => samples.filter(({ promptIndex }) => promptIndex === index));
+  const samples = await sampler.sample(prompts, jobs[0]!.params);
+  return jobs.map((_, index) => {
+    const own = samples.filter(({ promptIndex }) => promptIndex === index);
+    return responseOf(own.map(sequenceOf), undefined);
+  });
+}
+
+const sequenceOf = ({ tokens, logprobs, finishReason, keptTokens }: SampledSequence) =>
+  wireSequence(tokens, logprobs, finishReason, undefined, keptTokens);
+
+async function scoreTogether(sampler: Sampler, jobs: readonly SampleJob[]): Promise<readonly FutureResult[]> {
+  const data = jobs.map(({ tokens, score }) => ({
+    promptTokens: tokens.subarray(0, score!.promptLength),
+    completionTokens: tokens.subarray(score!.promptLength),
+  }));
+  const { logprobs } = await sampler.score(data, { temperature: jobs[0]!.score!.temperature });
+  return jobs.map(({ tokens, score }, i) => {
+    const scores = new Float32Array(tokens.length).fill(Number.NaN);
+    scores.set(logprobs[i]!, score!.promptLength);
+    return responseOf([], { logprobs: bytesOf(scores), top: undefined });
+  });
 }

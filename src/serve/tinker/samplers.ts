@@ -95,8 +95,11 @@ export class Samplers {
     // The last one in the map is the one that was asked last.
     this.#known.delete(name);
     this.#known.set(name, sampler);
-    const idle = [...this.#known].filter(([, { isBusy, isOpen }]) => isOpen && !isBusy);
-    for (const [key, other] of idle.slice(0, Math.max(0, idle.length - this.#most))) {
+    const idle = [...this.#known].filter(([, { isBusy }]) => !isBusy);
+    const open = idle.filter(([, { isOpen }]) => isOpen);
+    // One that could not be opened, or was closed, is made again when somebody asks for it.
+    const closed = idle.filter(([, { isOpen }]) => !isOpen);
+    for (const [key, other] of [...closed, ...open.slice(0, Math.max(0, open.length - this.#most))]) {
       if (other === sampler) continue;
       this.#known.delete(key);
       void other.close();

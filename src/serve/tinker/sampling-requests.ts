@@ -100,7 +100,8 @@ export class SamplingRequests {
     const requestId = await futures.begin(request, text, async (signal): Promise<FutureResult> => {
       const job = sampleJob(body, base, key);
       if (job.call !== undefined) return this.#inCall(target, job);
-      return target.sampler().use((_, session) => sampleInSession(job, session(), base.tokenizer, signal));
+      const options = { signal, mostBytes: this.#parts.limits.mostSampleBytes };
+      return target.sampler().use((_, session) => sampleInSession(job, session(), base.tokenizer, options));
     });
     const sequenceIds = Array.from({ length: body.num_samples }, (_, i) => `${requestId}-${i}`);
     return { requestId, sequenceIds };
@@ -152,13 +153,16 @@ export class SamplingRequests {
     return this.#calls.sample(target.id, job, (work) => target.sampler().use((sampler) => work(sampler)));
   }
 
-  #add(sessionId: string, { number, modelPath, weights, joined }: KeptSampling): Promise<void> {
+  async #add(sessionId: string, { number, modelPath, weights, joined }: KeptSampling): Promise<void> {
     const path = weights ?? undefined;
     const name = path ? formatTinkerPath(path) : "base";
     const open = () => (path ? this.#open(path) : this.#parts.base.base.open({}));
     const sampler = () => this.#samplers.get(name, () => new OpenSampler(open));
     const id = samplingId(sessionId, number);
-    return this.sessions.addTarget({ id, sessionId, number, modelPath, weights: path, joined, sampler });
+    const before = this.sessions.targets.get(id);
+    await this.sessions.addTarget({ id, sessionId, number, modelPath, weights: path, joined, sampler });
+    // Of another model: a client goes on with the same number after it has loaded a state.
+    if (before?.weights && formatTinkerPath(before.weights) !== name) await this.#ended(before);
   }
 
   async #open(path: TinkerPath): Promise<Sampler> {

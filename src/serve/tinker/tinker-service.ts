@@ -15,9 +15,10 @@ import { CheckpointStore, type ModelDescription } from "./checkpoint-store.ts";
 import type { ClientSessions } from "./client-sessions.ts";
 import { readTracedLoss } from "./custom-loss/traced-graph.ts";
 import { CUSTOM_LOSS, forwardBackward } from "./forward-backward.ts";
+import type { KeptSession } from "./found-sessions.ts";
 import type { FutureResult } from "./future-result.ts";
 import { Futures } from "./futures.ts";
-import type { Journal, KeptSession } from "./journal.ts";
+import type { Journal } from "./journal.ts";
 import type { TinkerLimits } from "./limits.ts";
 import { type ModelSurroundings, openTrainingModel, reachOf, restoreModels } from "./open-models.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
@@ -51,17 +52,21 @@ export class TinkerService {
   readonly #models: ModelSurroundings;
   readonly #sweeping: ReturnType<typeof setInterval>;
   readonly #onDefect: (error: unknown) => void;
+  /** Resolves when the models of the server before this one are there. */
+  #restored: Promise<unknown> = Promise.resolve();
 
   constructor(base: ServedBase, journal: Journal, { directory, limits, onDefect }: ServiceOptions) {
     this.#base = base;
     this.#journal = journal;
     this.limits = limits;
     this.#onDefect = onDefect;
-    this.checkpoints = new CheckpointStore(directory);
+    this.checkpoints = new CheckpointStore(directory, limits);
     this.futures = new Futures(
       {
         mostPending: limits.mostPending,
-        mostResultBytes: limits.mostResultBytes,
+        mostResults: limits.mostResults,
+        mostBytes: limits.mostResultBytes,
+        mostBytesInMemory: limits.mostResultBytesInMemory,
         keptMs: limits.resultsKeptMs,
         pollMs: limits.pollMs,
       },
@@ -92,8 +97,11 @@ export class TinkerService {
     this.sessions.restore(session.id);
     for (const { number, text } of session.losses) this.#restoreLoss(session.id, number, text);
     for (const kept of session.sampling) await this.sampling.restore(session.id, kept);
-    for (const { record, result } of session.requests) this.futures.restore(record, result);
-    await restoreModels(this.#models, session);
+    for (const { record, result } of session.requests) {
+      this.futures.restore(record, result?.kind === "gone" ? "gone" : result);
+    }
+    const { restored } = await restoreModels(this.#models, session, this.#restored);
+    this.#restored = restored;
   }
 
   /** What clients may ask for. */
@@ -208,8 +216,12 @@ export class TinkerService {
         );
       }
       const work = () => forwardBackward(policy, request, reachOf(this.#models, model.sessionId), signal);
-      if (request.lossFn !== CUSTOM_LOSS) return work();
-      return this.#journal.whileUnderWay(model.sessionId, `${model.id} ${seqId}`, work);
+      const result =
+        request.lossFn === CUSTOM_LOSS
+          ? await this.#journal.whileUnderWay("custom loss", model.sessionId, `${model.id} ${seqId}`, work)
+          : await work();
+      if (!request.forwardOnly) model.leftGradient();
+      return result;
     });
   }
 
@@ -265,6 +277,7 @@ export class TinkerService {
     const model = this.sessions.model(body.model_id);
     return this.#training(model, "optim_step", body.seq_id, text, async (policy) => {
       const { gradNorm, applied } = await policy.optimStep(adamOf(body));
+      model.stepped();
       const metrics = {
         ...(gradNorm !== undefined && Number.isFinite(gradNorm) && { grad_norm: gradNorm }),
         applied: applied ? 1 : 0,
@@ -328,10 +341,11 @@ export class TinkerService {
   ): Promise<string> {
     const turn = { model: model.id, number };
     const request = { key: `train ${model.id} ${number}`, session: model.sessionId, name, turn };
-    return this.futures.begin(request, body, (signal) => {
-      const own = (policy: Policy) => work(policy, signal);
-      return name === "optim_step" ? model.stepInTurn(number, own) : model.inTurn(number, own);
-    });
+    return this.futures.begin(request, body, (signal) =>
+      model.inTurn(number, (policy) =>
+        this.#journal.whileBegunAgain(request.session, request.key, () => work(policy, signal)),
+      ),
+    );
   }
 
   async #trainingCheckpoint(text: string) {

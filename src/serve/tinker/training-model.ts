@@ -45,32 +45,31 @@ export class TrainingModel {
     policy.catch(() => {});
   }
 
-  /** Carries out the request of this number when those before it are done. */
+  /** Carries out the request of this number when those before it are done. Its state may be saved before the next one. */
   inTurn<T>(number: number, work: (policy: Policy) => Promise<T>): Promise<T> {
-    this.lastRequestAt = new Date().toISOString();
-    return this.turns.take(number, () => this.#timed(work));
-  }
-
-  /** The same for a step, after which there is no gradient, and the state is saved where it is time to. */
-  stepInTurn<T>(number: number, work: (policy: Policy) => Promise<T>): Promise<T> {
-    let stepped = false;
-    const step = async (policy: Policy) => {
-      const result = await work(policy);
-      stepped = true;
-      return result;
-    };
     this.lastRequestAt = new Date().toISOString();
     return this.turns.take(
       number,
-      () => this.#timed(step),
+      () => this.#timed(work),
       async () => {
-        if (!stepped || this.#unloaded || !this.#kept.isDue(this.#busyPerSave)) return;
-        await this.#kept.save(await this.#policy, number).catch((error: unknown) => {
+        const policy = await this.#policy.catch(() => undefined);
+        if (policy === undefined || this.#unloaded) return;
+        await this.#kept.keepUp(policy, number, this.#busyPerSave).catch((error: unknown) => {
           // The model may have been unloaded meanwhile.
           if (!this.#unloaded) this.#onDefect(error);
         });
       },
     );
+  }
+
+  /** The request whose turn it is has left a gradient. */
+  leftGradient(): void {
+    this.#kept.noteGradient();
+  }
+
+  /** The request whose turn it is has taken a step. */
+  stepped(): void {
+    this.#kept.noteStep();
   }
 
   /**

@@ -32,8 +32,7 @@ export class MlflowRefusal extends EndpointError {
 
 /** What is wrong with a server's address; undefined where nothing is. */
 export function serverFault(uri: string): string | undefined {
-  const fault = addressFault(uri);
-  return fault?.replace("http://127.0.0.1:8000/v1", "http://127.0.0.1:5000");
+  return addressFault(uri, "http://127.0.0.1:5000");
 }
 
 /** A server, and who asks. */

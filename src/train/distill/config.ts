@@ -2,32 +2,52 @@
 
 import { z } from "zod";
 import { connectionShape } from "../../endpoint/options.ts";
+import { engineSchema, engines } from "../../engine/open.ts";
+import { cachedBy } from "../../registry.ts";
 import { type ConfigIssue, refineWith } from "../config-issue.ts";
 import { optimizerIssues, optimizerShape } from "../optimizer-config.ts";
 
 /** Who scores the student's tokens. */
-export const teacherSchema = z
-  .strictObject({
-    path: z.string().min(1).optional().describe("a model directory, relative to the recipe; computed in this process"),
-    endpoint: z
-      .strictObject({
-        ...connectionShape,
-        timeoutMs: connectionShape.timeoutMs.unwrap().default(120_000).describe("time limit of one try"),
-      })
-      .optional()
-      .describe("a model behind an OpenAI-compatible endpoint with echo and logprobs, as vLLM and aha serve have them"),
-  })
-  .refine(
-    ({ path, endpoint }) => (path === undefined) !== (endpoint === undefined),
-    "expected exactly one of path (a model on disk) and endpoint",
-  );
+export const teacherSchema = cachedBy([engines], () =>
+  z
+    .strictObject({
+      path: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "a model directory, relative to the recipe; of one that is elsewhere (engine) its tokenizer and config.json",
+        ),
+      engine: engineSchema()
+        .refine(({ threads }) => threads === undefined, "threads are the recipe's: engine.threads")
+        .optional()
+        .describe("what computes a model of path, as in a recipe; in this process, as the policy is, if absent"),
+      endpoint: z
+        .strictObject({
+          ...connectionShape,
+          timeoutMs: connectionShape.timeoutMs.unwrap().default(120_000).describe("time limit of one try"),
+        })
+        .optional()
+        .describe(
+          "a model behind an OpenAI-compatible endpoint with echo and logprobs, as vLLM and aha serve have them",
+        ),
+    })
+    .refine(
+      ({ path, endpoint }) => (path === undefined) !== (endpoint === undefined),
+      "expected exactly one of path (a model on disk) and endpoint",
+    )
+    .refine(({ path, engine }) => engine === undefined || path !== undefined, {
+      path: ["engine"],
+      error: "engine computes a model of path; an endpoint is asked by itself",
+    }),
+);
 
-export type TeacherSpec = z.infer<typeof teacherSchema>;
+export type TeacherSpec = z.infer<ReturnType<typeof teacherSchema>>;
 
 /** Keys and defaults, for recipes that add keys of their own. */
-export const distillShape = {
+export const distillShape = cachedBy([engines], () => ({
   iterations: z.int().min(1).describe("sample-then-update cycles"),
-  teacher: teacherSchema.describe("the model to learn from; it has the student's tokenizer"),
+  teacher: teacherSchema().describe("the model to learn from; it has the student's tokenizer"),
   promptsPerIteration: z.int().min(1).describe("problems per iteration"),
   groupSize: z.int().min(1).default(1).describe("completions per problem; they are not compared with each other"),
   minibatchesPerIteration: z
@@ -38,7 +58,7 @@ export const distillShape = {
   temperature: z.number().positive().default(1).describe("softmax temperature of student and teacher"),
   maxCompletionTokens: z.int().min(1).describe("longest completion; the sampler cuts there"),
   ...optimizerShape,
-};
+}));
 
 /** Impossible combinations, for `superRefine`. */
 export function distillIssues(config: DistillConfig): ConfigIssue[] {
@@ -61,6 +81,8 @@ export function distillTotalSteps(config: Pick<DistillConfig, "iterations" | "mi
 }
 
 /** The strict schema: unknown keys and impossible combinations are refused. */
-export const distillConfigSchema = z.strictObject(distillShape).superRefine(refineWith(distillIssues));
+export const distillConfigSchema = cachedBy([engines], () =>
+  z.strictObject(distillShape()).superRefine(refineWith(distillIssues)),
+);
 
-export type DistillConfig = z.infer<z.ZodObject<typeof distillShape>>;
+export type DistillConfig = z.infer<z.ZodObject<ReturnType<typeof distillShape>>>;

@@ -34,7 +34,7 @@ import { type Metrics, rolloutMetrics } from "../../rollout/metrics.ts";
 import { mean } from "../../statistics.ts";
 import { stopTokens } from "../../tokenizer/stop-tokens.ts";
 import type { StageParts, TrainContext, TrainOutcome, UpdatedTokens } from "../context.ts";
-import { requireGradientClipping } from "../optimizer-config.ts";
+import { requireOptimizer } from "../optimizer-config.ts";
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
 import { type DistillConfig, distillTotalSteps } from "./config.ts";
@@ -129,7 +129,7 @@ export function checkDistill(
   teacher: Scorer,
 ): void {
   requireLossCapability(engine, "grpo", { stage, key: "trainer" });
-  requireGradientClipping(engine, config, stage);
+  requireOptimizer(engine, config, stage);
   if (config.temperature !== 1) {
     for (const model of [engine, teacher])
       requireCapability(model, "scoringTemperature", { stage, key: "temperature" });

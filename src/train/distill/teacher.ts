@@ -1,13 +1,13 @@
 /**
  * A teacher: a model that says how probable it finds tokens which another one has written (`Scorer`). It is in this process,
- * or behind an endpoint (`endpoint-teacher.ts`); a trainer does not know which.
+ * on a server where an engine has its models, or behind an endpoint (`endpoint-teacher.ts`); a trainer does not know which.
  *
  * Student and teacher must read the same tokens: log-probabilities of the same id under two different vocabularies
  * cannot be compared. So tokenizers are compared id by id before anything is trained.
  */
 
 import type { Scorer } from "../../engine/contract/sampler.ts";
-import { openEngine } from "../../engine/open.ts";
+import { computeFor, openSampler, readsWeights } from "../../engine/open.ts";
 import { ConfigError } from "../../errors.ts";
 import { readTokenizer } from "../../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -21,7 +21,8 @@ export type TeacherOptions = Omit<SupportingCompute, "openUserReward">;
 /**
  * The teacher of a recipe, ready to score what a student with `tokenizer` writes. The caller disposes of it.
  *
- * @throws ConfigError for another tokenizer, or an endpoint that cannot score; CheckpointError for a damaged model.
+ * @throws ConfigError for another tokenizer, an endpoint that cannot score, or what a server does not have; CheckpointError for
+ * a damaged model; EngineError for a server that cannot be asked.
  */
 export async function openTeacher(
   spec: TeacherSpec,
@@ -31,10 +32,11 @@ export async function openTeacher(
   if (spec.path === undefined) return openEndpointTeacher(spec.endpoint!, tokenizer, endpoints);
   const path = (await modelDirectory?.(spec.path)) ?? spec.path;
   requireSameTokenizer(tokenizer, await readTokenizer(compute.folderAt(path)), path);
-  const engine = await openEngine(engineSpec, { path }, compute);
+  const own = spec.engine ?? engineSpec;
+  const engine = await openSampler(own, { path }, computeFor(own, compute));
   return {
-    // Messages are about the model, not about what computes it.
-    info: { ...engine.info, name: path },
+    // Messages are about the model, not about what computes it; of one that is elsewhere its engine names it.
+    info: { ...engine.info, name: readsWeights(own) ? path : engine.info.name },
     capabilities: engine.capabilities,
     score: (data, scoring) => engine.score(data, scoring),
     dispose: () => engine.dispose(),

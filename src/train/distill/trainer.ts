@@ -1,6 +1,7 @@
 /** On-policy distillation, as a trainer. */
 
 import type { Scorer } from "../../engine/contract/sampler.ts";
+import { readsWeights } from "../../engine/open.ts";
 import { ConfigError } from "../../errors.ts";
 import { pathAt } from "../../named-paths.ts";
 import { count } from "../../number-text.ts";
@@ -17,13 +18,14 @@ export const distillTrainer = defineTrainer({
   unit: "iteration",
   isOnPolicy: true,
   lossIsNoMeasure: true,
-  shape: () => distillShape,
+  shape: distillShape,
   issues: distillIssues,
   paths: (config) => pathAt(config, ["teacher", "path"], "model"),
-  // A teacher behind an endpoint takes no memory here.
-  supportingModels: ({ teacher: { path } }) => {
+  // A teacher behind an endpoint takes no memory here, and says nothing of itself before it is asked to score.
+  supportingModels: ({ teacher: { path, engine } }) => {
     const about = { id: "teacher", kind: "model", key: "teacher.path", remedy: "train the teacher first" } as const;
-    return path === undefined ? [] : [{ ...about, path }];
+    const isElsewhere = engine !== undefined && !readsWeights(engine);
+    return path === undefined ? [] : [{ ...about, path, ...(isElsewhere && { engine }) }];
   },
   check: (parts, config) => withTeacher(parts, config, async (teacher) => checkDistill(parts, config, teacher)),
   train: (context, config) => withTeacher(context, config, (teacher) => trainDistill(context, config, teacher)),

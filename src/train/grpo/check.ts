@@ -6,7 +6,7 @@ import { tokenLossOf } from "../../losses/policy-objective.ts";
 import { requirePromptsFit, trainProblems } from "../../rollout/collect.ts";
 import { stopTokens } from "../../tokenizer/stop-tokens.ts";
 import type { StageParts } from "../context.ts";
-import { requireGradientClipping } from "../optimizer-config.ts";
+import { requireOptimizer } from "../optimizer-config.ts";
 import { type GrpoConfig, objectiveOf } from "./config.ts";
 
 /**
@@ -40,9 +40,10 @@ function requireCapabilities(engine: Policy, config: GrpoConfig, stage: string |
     ["entropyCoef", config.entropyCoef !== 0, "entropyBonus"],
     ["topEntropyQuantile", config.topEntropyQuantile < 1, "entropies"],
     ["neftuneNoiseAlpha", isNoisy, "embeddingNoise"],
+    ["maxStaleness", config.maxStaleness > 0, "snapshots"],
   ];
   for (const [key, isNeeded, capability] of needs) if (isNeeded) requireCapability(engine, capability, { stage, key });
-  requireGradientClipping(engine, config, stage);
+  requireOptimizer(engine, config, stage);
   const loss = tokenLossOf(objectiveOf(config));
   // An objective without a loss of its own is computed by cross-entropy, from a forward pass without noise.
   const isOwn = loss !== undefined && (isNoisy || engine.capabilities.losses.includes(loss.name));

@@ -14,6 +14,7 @@ import { SAMPLER_CORRECTIONS } from "../../losses/sampler-correction.ts";
 import { cachedBy } from "../../registry.ts";
 import { rewardSpecSchema } from "../../rewards/spec.ts";
 import { ADVANTAGES, REWARD_AGGREGATIONS, SCALE_REWARDS } from "../../rollout/advantages.ts";
+import type { SamplingOptions } from "../../rollout/collect.ts";
 import { optimizerShape } from "../optimizer-config.ts";
 
 /** How rewards become advantages. */
@@ -108,6 +109,14 @@ export const grpoShape = cachedBy([losses], () => ({
   topP: z.number().positive().max(1).default(1).describe("nucleus sampling; 1 is off"),
   topK: z.int().min(0).default(0).describe("sampling from the k most probable tokens; 0 is off"),
   maxCompletionTokens: z.int().min(1).describe("longest completion; the sampler cuts there"),
+  maxStaleness: z
+    .int()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      "by how many iterations the weights that sample may be older than those that are trained: with 1 the next completions are sampled while these are judged and trained on; the loss's ratio, or samplerCorrection, corrects for it; 0 waits",
+    ),
   ...advantageShape,
   ...lossShape(),
   ...policyShape,
@@ -120,6 +129,12 @@ export function grpoTotalSteps(
   config: Pick<GrpoConfig, "iterations" | "updatesPerIteration" | "minibatchesPerIteration">,
 ): number {
   return config.iterations * config.updatesPerIteration * config.minibatchesPerIteration;
+}
+
+/** How the completions of an iteration are drawn. */
+export function samplingOptions(config: GrpoConfig, seed: number, iteration: number): SamplingOptions {
+  const { temperature, topP, topK, maxCompletionTokens } = config;
+  return { temperature, topP, topK, maxCompletionTokens, seed, iteration, returnKeptTokens: true };
 }
 
 /** What the optimizer steps minimise. A KL divergence in the reward is no part of it. */

@@ -22,12 +22,13 @@ export const grpoExamination: Examination<GrpoConfig, "policy", GrpoTrial> = {
     const why = "an iteration holds the same problem several times";
     return { epochs, findings: [{ severity: "warning", id: "few-problems", measured, why, advice }] };
   },
-  memory: ({ promptsPerIteration, groupSize, maxCompletionTokens, klCoef }, { promptTokens }) => {
+  memory: ({ promptsPerIteration, groupSize, maxCompletionTokens, klCoef, maxStaleness }, { promptTokens }) => {
     const [sequences, length] = [promptsPerIteration * groupSize, promptTokens + maxCompletionTokens];
     return {
       trained: { tokens: sequences * length, longest: length },
       sampled: { sequences, length },
       hasReference: klCoef > 0,
+      hasSnapshot: maxStaleness > 0,
     };
   },
   trial: tryGrpo,

@@ -34,7 +34,10 @@ export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFindi
   const add = (severity: Severity, id: string, measured: string, why: string, advice: string) =>
     found.push({ severity, id, measured, why, advice });
   const stepsPerIteration = stage.updatesPerIteration * stage.minibatchesPerIteration;
-  const onPolicy = stepsPerIteration === 1;
+  const isSingleStep = stepsPerIteration === 1;
+  const isSampledAhead = stage.maxStaleness > 0;
+  /** At each step the policy is the one that ratios are taken to. */
+  const ratioIsOne = isSingleStep && (!isSampledAhead || stage.samplerCorrection !== "none");
 
   if (stage.rewards.every(({ weight }) => weight === 0)) {
     add(
@@ -109,7 +112,7 @@ export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFindi
         "the gradient of log π − log π_ref has mean 0 on policy: noise, and no pull to the reference",
         "take klEstimator k3, or klBiasCorrection true, or klPlacement reward",
       );
-    else if (onPolicy && stage.klPlacement === "loss")
+    else if (isSingleStep && stage.klPlacement === "loss")
       add(
         "note",
         "kl-starts-at-zero",
@@ -119,8 +122,8 @@ export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFindi
       );
   }
 
-  if (onPolicy) {
-    if (stage.klCoef === 0 || stage.klPlacement === "reward")
+  if (ratioIsOne) {
+    if (!isSampledAhead && (stage.klCoef === 0 || stage.klPlacement === "reward"))
       add(
         "note",
         "loss-zero-by-construction",
@@ -143,6 +146,16 @@ export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFindi
       );
   }
 
+  if (isSampledAhead)
+    add(
+      "note",
+      "sampled-ahead",
+      `maxStaleness ${stage.maxStaleness}`,
+      "completions are of the weights of one iteration before, which ratios correct for; it saves time where sampling, training " +
+        "and judges compute in different places (engine.kind tinker, judges behind an endpoint), where the estimate is too long: it " +
+        "counts one after the other",
+      "watch clip_ratio and sampling/sampling_logp_difference; on one machine without slow judges take 0",
+    );
   if (stage.temperature < LOW_TEMPERATURE)
     add(
       "warning",

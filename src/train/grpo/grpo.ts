@@ -14,9 +14,12 @@
  * Departures from the paper, each a recipe key where a choice is left:
  * - The log-probabilities of the old policy are those that the sampler returned. Sampler and trainer share one set of
  *   weights, so nothing is recomputed unless `samplerCorrection` asks for it; `sampling/sampling_logp_difference` shows
- *   what they differ by. Under topP or topK both are those of the distribution over the tokens that these left, the same
- *   set for old, new and reference policy (DeepSeek-V3.2, arXiv:2512.02556, §3.1, "Keep Sampling Mask"): where sampling
- *   cannot go, there is nothing to learn.
+ *   what they differ by. With `maxStaleness` 1 the sampler's weights are those of one iteration before
+ *   (`sampling-ahead.ts`): the ratio of every loss corrects for that, its denominator being what the sampler returned. With
+ *   `samplerCorrection` the denominator is the policy as it is before the first step, and ρ leads there from the sampler
+ *   (the decoupled objective of AReaL, arXiv:2505.24298, with ρ bounded). Under topP or topK both are those of the
+ *   distribution over the tokens that these left, the same set for old, new and reference policy (DeepSeek-V3.2,
+ *   arXiv:2512.02556, §3.1, "Keep Sampling Mask"): where sampling cannot go, there is nothing to learn.
  * - One reference, the policy at the stage's start, moved by `refSyncSteps` (the paper's outer loop over references and
  *   reward models is a recipe of several stages). With klCoef 0 there is none.
  * - The mean over tokens is DAPO's by default (`lossType`), the upper clip may be wider (`clipEpsilonHigh`).
@@ -26,7 +29,8 @@
  * - Completions cut at maxCompletionTokens are trained on like others, with whatever reward they got, unless
  *   maskTruncatedCompletions leaves them out.
  *
- * On a first update the ratio is 1 everywhere and advantages sum to about 0, so `loss` is about 0: the gradient is not.
+ * On a first update the ratio is 1 everywhere and advantages sum to about 0, so `loss` is about 0: the gradient is not. With
+ * `maxStaleness` 1 and no `samplerCorrection` the ratio is not 1.
  */
 
 import type { PolicyObjective } from "../../losses/policy-objective.ts";
@@ -43,9 +47,11 @@ import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-s
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
 import { checkGrpo } from "./check.ts";
-import { type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
-import { correctedSamplerMetrics, penaltyMetrics } from "./metrics.ts";
+import { type GrpoConfig, grpoTotalSteps, objectiveOf, samplingOptions } from "./config.ts";
+import { correctedSamplerMetrics, penaltyMetrics, stalenessMetrics } from "./metrics.ts";
 import { type PolicyUpdate, policyUpdate, type UpdateRow } from "./policy-update.ts";
+import { rewardModelsIn } from "./reward-paths.ts";
+import { SamplingAhead } from "./sampling-ahead.ts";
 import { judgedCompletion, minibatchesOf, scoreRollouts } from "./update-rows.ts";
 
 /**
@@ -71,21 +77,24 @@ async function iterate(
 ): Promise<TrainOutcome> {
   const { engine, log } = context;
   const { iterations, updatesPerIteration, refSyncSteps, refSyncMixup } = config;
+  const ahead = new SamplingAhead(context, config);
   // `nextPrompt` is the index of the next problem.
-  const loop = new StageLoop(context, config, {
+  const loop: StageLoop<"nextPrompt"> = new StageLoop(context, config, {
     iterations,
     steps: grpoTotalSteps(config),
     state: ["nextPrompt"],
     remember: () => rememberedRewards(rewards),
+    files: () => ahead.files(loop.state.nextPrompt),
   });
   const { state } = loop;
   checkGrpo(context, config, { iteration: loop.done, nextPrompt: state.nextPrompt });
+  await ahead.restore(loop.done, state.nextPrompt);
   const objective = trainedObjective(config, context.seed);
   if (config.klCoef > 0 && !context.resumed) await engine.freezeReference();
 
-  return loop.run(async (iteration) => {
+  const oneIteration = async (iteration: number) => {
     // Sample a group of completions for each problem and judge them; where asked, again for groups that teach nothing.
-    const collected = await sampledGroups(context, config, rewards, loop);
+    const collected = await sampledGroups(context, config, rewards, { loop, ahead });
 
     // Compare each completion with its group.
     loop.begins("updating");
@@ -130,6 +139,7 @@ async function iterate(
       log.event("no-signal", { iteration, reason: "no completion has an advantage to learn from" });
 
     const { sampled, rounds } = collected;
+    await loop.timed("sampling", () => ahead.finish(loop.sampling));
     state.nextPrompt += collected.prompts;
     state.numTokens += sumOf(sampled.map(({ promptTokens, tokens }) => promptTokens.length + tokens.length));
     return {
@@ -141,32 +151,56 @@ async function iterate(
       ...penaltyMetrics(judged, config),
       ...rolloutMetrics(sampled, zeroVariance(sampled, rewards, config)),
       ...(config.maxSamplingRounds > 1 && { sampling_rounds: rounds }),
+      ...(config.maxStaleness > 0 &&
+        stalenessMetrics(collected.rollouts, new Set(sampled.slice(0, collected.sampledAhead)))),
     };
-  });
+  };
+  return loop.run((iteration) => ahead.during(() => oneIteration(iteration)));
 }
 
-/** The groups of the iteration at hand, and how many problems were asked for them. */
+/** What an iteration is trained on. */
+interface SampledGroups extends CollectedGroups {
+  /** How many problems were asked. */
+  readonly prompts: number;
+  /** How many of `sampled`, the first ones, were sampled ahead. */
+  readonly sampledAhead: number;
+}
+
+/** The groups of the iteration at hand. Where sampling runs ahead, the next iteration's is begun on the way. */
 async function sampledGroups(
-  { engine, tokenizer, task, seed, log }: TrainContext,
+  { engine, tokenizer, task, seed, log, signal }: TrainContext,
   config: GrpoConfig,
   rewards: readonly WeightedReward[],
-  loop: StageLoop<"nextPrompt">,
-): Promise<CollectedGroups & { readonly prompts: number }> {
-  const { promptsPerIteration, groupSize, temperature, topP, topK, maxCompletionTokens } = config;
+  { loop, ahead }: { readonly loop: StageLoop<"nextPrompt">; readonly ahead: SamplingAhead },
+): Promise<SampledGroups> {
+  const { promptsPerIteration, groupSize } = config;
   const iteration = loop.done;
-  const sampling = { temperature, topP, topK, maxCompletionTokens, seed, iteration, returnKeptTokens: true };
+  const sampling = samplingOptions(config, seed, iteration);
   let prompts = 0;
+  let sampledAhead = 0;
+  const stopIfAsked = async () => {
+    // A checkpoint does not wait for what is sampled again on resumption.
+    if (signal.aborted) await ahead.end();
+    await loop.stopIfAsked();
+  };
+  const beginAhead = () => ahead.begin(iteration + 1, loop.state.nextPrompt + prompts);
   const sampleRound = async (count: number): Promise<readonly Rollout[]> => {
     const problems = [...trainProblems(task, loop.state.nextPrompt + prompts, count)];
     prompts += count;
-    const completions = await loop.timed("sampling", () =>
-      sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
-    );
-    await loop.stopIfAsked();
+    const waiting = ahead.take();
+    if (waiting) sampledAhead = prompts;
+    const completions =
+      waiting ??
+      (await loop.timed("sampling", () =>
+        sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
+      ));
+    await stopIfAsked();
+    // Of a single round it is known which problems come next. A reward model computes where the policy does, one at a time.
+    if (config.maxSamplingRounds === 1 && rewardModelsIn(config).length === 0) await beginAhead();
     loop.begins("judging");
     const judged = await loop.timed("rewards", () => judgeCompletions(completions, task, rewards));
     // Scores of rewards that were interrupted are not used.
-    await loop.stopIfAsked();
+    await stopIfAsked();
     return judged;
   };
   const collected = await collectGroups(
@@ -174,12 +208,13 @@ async function sampledGroups(
     sampleRound,
     (group) => !zeroVariance(group, rewards, config)[0],
   );
+  await beginAhead();
   const { rounds, unfilled } = collected;
   if (unfilled > 0) {
     const reason = "maxSamplingRounds reached";
     log.event("groups-without-variance", { iteration, rounds, groups: unfilled, reason });
   }
-  return { ...collected, prompts };
+  return { ...collected, prompts, sampledAhead: sampledAhead * groupSize };
 }
 
 /** Of each group, whether its rewards are all equal. */

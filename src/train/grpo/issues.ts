@@ -68,6 +68,11 @@ const CONDITIONAL_KEYS: readonly ConditionalKeys<GrpoConfig>[] = [
     because: () => "refSyncSteps is 0, so the reference is never moved",
   },
   {
+    keys: ["maxStaleness"],
+    isRead: ({ iterations }) => iterations > 1,
+    because: () => "there is one iteration, so nothing is sampled while another one is trained on",
+  },
+  {
     keys: ["samplerCorrectionMax", "samplerCorrectionMin"],
     isRead: ({ samplerCorrection }) => samplerCorrection !== "none",
     because: () => "samplerCorrection is none",

@@ -1,9 +1,8 @@
 /** GRPO, as a trainer. */
 
-import { type NamedPath, pathsOfItems } from "../../named-paths.ts";
 import { count } from "../../number-text.ts";
 import { requireRewardColumns } from "../../rewards/required-columns.ts";
-import { createRewards, rewardPathsIn } from "../../rewards/spec.ts";
+import { createRewards } from "../../rewards/spec.ts";
 import { rewardLabel } from "../../rewards/user/reference.ts";
 import type { StageParts } from "../context.ts";
 import { rewardDepsOf } from "../reward-scorer.ts";
@@ -14,6 +13,7 @@ import { type GrpoConfig, grpoShape } from "./config.ts";
 import { grpoExamination } from "./examination.ts";
 import { trainGrpo } from "./grpo.ts";
 import { grpoIssues } from "./issues.ts";
+import { rewardModelsIn, rewardPathsOf } from "./reward-paths.ts";
 import { grpoStarter } from "./starter.ts";
 
 const REWARD_MODEL = {
@@ -39,19 +39,17 @@ export const grpoTrainer = defineTrainer({
     return [{ path: [...at, "refSyncMixup"], message }];
   },
   paths: rewardPathsOf,
-  supportingModels: (config) =>
-    rewardPathsOf(config)
-      .filter(({ kind }) => kind === "rewardModel")
-      .map(({ path }) => ({ ...REWARD_MODEL, path })),
+  supportingModels: (config) => rewardModelsIn(config).map((path) => ({ ...REWARD_MODEL, path })),
   check: async (parts, config) => {
     requireRewardColumns(config.rewards, parts.task);
     checkGrpo(parts, config);
     await withStageRewards(stageRewards(parts, config), {}, async () => {});
   },
   train: (context, config) => trainGrpo(context, config, stageRewards(context, config)),
-  // One step on each batch: the ratio is 1, and the advantages of a group sum to 0.
-  lossIsZero: ({ updatesPerIteration, minibatchesPerIteration, klCoef, klPlacement, entropyCoef }) =>
+  // One step on each batch, on the policy: the ratio is 1, and the advantages of a group sum to 0.
+  lossIsZero: ({ updatesPerIteration, minibatchesPerIteration, maxStaleness, klCoef, klPlacement, entropyCoef }) =>
     updatesPerIteration * minibatchesPerIteration === 1 &&
+    maxStaleness === 0 &&
     (klCoef === 0 || klPlacement === "reward") &&
     entropyCoef === 0,
   words: {
@@ -68,9 +66,4 @@ export const grpoTrainer = defineTrainer({
 
 function stageRewards(parts: Pick<StageParts, "supportingCompute">, { rewards }: GrpoConfig) {
   return createRewards(rewards, rewardDepsOf(parts));
-}
-
-/** The files of rewards of the user's own, the folders of reward models. */
-function rewardPathsOf(config: unknown): NamedPath[] {
-  return pathsOfItems(config, ["rewards"], (reward) => rewardPathsIn(reward));
 }

@@ -26,7 +26,7 @@ import type { CrossEntropyLoss } from "../../losses/loss-spec.ts";
 import { mean } from "../../statistics.ts";
 import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
 import { requireWarmupFits } from "../length-config.ts";
-import { requireGradientClipping } from "../optimizer-config.ts";
+import { requireOptimizer } from "../optimizer-config.ts";
 import { StageLoop } from "../stage-loop.ts";
 import type { SftConfig } from "./config.ts";
 import { DemonstrationStream, tokenCount } from "./demonstration-stream.ts";
@@ -107,7 +107,7 @@ function isMostProbable(margins: Float32Array): number[] {
 export function checkSft(parts: StageParts<"policy">, config: SftConfig): void {
   const { engine, stage } = parts;
   requireLossCapability(engine, "cross_entropy", { stage, key: "trainer" });
-  requireGradientClipping(engine, config, stage);
+  requireOptimizer(engine, config, stage);
   if (config.neftuneNoiseAlpha > 0) requireCapability(engine, "embeddingNoise", { stage, key: "neftuneNoiseAlpha" });
   parts.task.requireDemonstrations?.();
   const stream = new DemonstrationStream(parts, config);

@@ -14,7 +14,7 @@ import { constantEcho, teacherServer } from "./teacher-server.ts";
 const TEACHERS = { compute: Compute.open({ threads: 2 }), engine: { kind: "local" } };
 
 const configOf = (overrides: object = {}) =>
-  distillConfigSchema.parse({
+  distillConfigSchema().parse({
     ...{ iterations: 40, teacher: { path: "t" }, promptsPerIteration: 6, groupSize: 4, maxCompletionTokens: 3 },
     ...{ learningRate: 0.1, ...overrides },
   });
@@ -155,7 +155,7 @@ describe("a teacher behind an endpoint", () => {
   };
   const tokenizer = { ...lettersTokenizer, encode: () => Int32Array.of(1, 2, 3, 4) };
   const teacherAt = (baseUrl: string, apiKeyEnv = "AHA_TEST_NO_KEY") =>
-    teacherSchema.parse({ endpoint: { baseUrl, model: "m", apiKeyEnv } });
+    teacherSchema().parse({ endpoint: { baseUrl, model: "m", apiKeyEnv } });
 
   it("scores completions by echoed prompts of token ids, with the key of the environment", async () => {
     const byId = ({ prompt }: { prompt: readonly number[] }) => ({
