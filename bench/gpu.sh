@@ -62,11 +62,20 @@ has() {
 bench() { npx tsx bench/main.ts "$@" --json; }
 export -f bench
 
+# Whether the environment part has found that this device samples in this dtype.
+samples_in() {
+  [ -f "$out/environment-devices.log" ] && tail -n 1 "$out/environment-devices.log" | node -e '
+    const [device, dtype] = process.argv.slice(1);
+    const { devices } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+    process.exit(devices.find((one) => one.device === device)?.dtypes?.includes(dtype) ? 0 : 1);
+  ' "$1" "$2" 2>/dev/null
+}
+
 dtype_of() {
   case $1 in
     cuda) echo bfloat16 ;;
-    # Drivers in software have no numbers of 16 bits.
-    webgpu) if [ "$small" = yes ]; then echo float32; else echo float16; fi ;;
+    # A driver may have no numbers of 16 bits (shader-f16), as those in software: float32 is measured there.
+    webgpu) if samples_in webgpu float16; then echo float16; else echo float32; fi ;;
     *) echo bfloat16 ;;
   esac
 }
@@ -74,12 +83,12 @@ dtype_of() {
 # 1. What is here, and whether every program of a small model has all of its nodes on the device.
 part environment-node 5 node -p 'JSON.stringify({ node: process.version, platform: process.platform, arch: process.arch })'
 part environment-gpu 5 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
-part environment-devices 20 npx tsx src/cli/main.ts doctor --devices --json
+part environment-devices 25 npx tsx src/cli/main.ts doctor --devices --json
 
 is_first=yes
 for device in $devices; do
   dtype=$(dtype_of "$device")
-  if [ $is_first = yes ]; then checking=70; else checking=40; fi
+  if [ $is_first = yes ]; then checking=65; else checking=40; fi
   # 2. The CPU's numbers, in float32 and, against its emulation, in 16 bits; how far they are apart is in numbers-DEVICE.jsonl.
   # CUDA samples in 16 bits alone, so of float32 its passes are compared.
   check="env AHA_CHECKED_DEVICE=$device AHA_WEBGPU_TABLE=$out/numbers-$device.jsonl npx vitest run --config vitest.webgpu.config.ts"
