@@ -176,6 +176,10 @@ describe("aha serve", () => {
     const run = (...args: string[]) => serveCommand.run(args, recordingContext().context);
     await expect(run(directory, "--port", "99999")).rejects.toThrow(/--port/);
     await expect(run(directory, "--slots", "0")).rejects.toThrow(/--slots/);
+    for (const option of ["--tinker-models", "--tinker-checkpoints", "--tinker-checkpoints-gib"]) {
+      await expect(run(directory, option, "5")).rejects.toThrow(`${option} is about the server that --tinker makes`);
+      await expect(run(directory, "--tinker", option, "0")).rejects.toThrow(`${option} must be`);
+    }
     await expect(run(directory, "--max-body-mib", "0")).rejects.toThrow(/--max-body-mib/);
     await expect(run(directory, "--api-key-env", "AHA_NO_SUCH_KEY")).rejects.toThrow(/AHA_NO_SUCH_KEY is not set/);
     await expect(run("/none")).rejects.toThrow(/neither a model directory/);

@@ -52,7 +52,7 @@ def run(name, **options):
 
 
 def requires(what, condition, values):
-    print(f"{what}: {' '.join(f'{v:.3f}' for v in values)}", flush=True)
+    print(f"{what}: {' '.join(f'{v:.3g}' for v in values)}", flush=True)
     if not condition:
         raise SystemExit(f"{what}: not as it should be")
 
@@ -107,8 +107,9 @@ def mathematics():
         rewards = values_of(rows, "env/all/reward/total")
         requires(f"{what}, reward", rises(rewards), rewards)
         agrees(what, trained, saved_states(), stale)
-        lags = [row["training_client/step"] - row["sampling_client/step_min"] for row in rows] if stale else [0]
-        requires(f"{what}, age of its samples in steps", max(lags) == stale and min(lags) >= 0, lags)
+        if stale:
+            ages = [row["training_client/step"] - row["sampling_client/step_min"] for row in rows]
+            requires(f"{what}, age of its samples in steps", max(ages) == stale and min(ages) >= 0, ages)
 
 
 def saved_states():
