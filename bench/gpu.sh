@@ -83,12 +83,12 @@ dtype_of() {
 # 1. What is here, and whether every program of a small model has all of its nodes on the device.
 part environment-node 5 node -p 'JSON.stringify({ node: process.version, platform: process.platform, arch: process.arch })'
 part environment-gpu 5 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
-part environment-devices 20 npx tsx src/cli/main.ts doctor --devices --json
+part environment-devices 25 npx tsx src/cli/main.ts doctor --devices --json
 
 is_first=yes
 for device in $devices; do
   dtype=$(dtype_of "$device")
-  if [ $is_first = yes ]; then checking=70; else checking=40; fi
+  if [ $is_first = yes ]; then checking=65; else checking=40; fi
   # 2. The CPU's numbers, in float32 and, against its emulation, in 16 bits; how far they are apart is in numbers-DEVICE.jsonl.
   # CUDA samples in 16 bits alone, so of float32 its passes are compared.
   check="env AHA_CHECKED_DEVICE=$device AHA_WEBGPU_TABLE=$out/numbers-$device.jsonl npx vitest run --config vitest.webgpu.config.ts"

@@ -40,8 +40,16 @@ function* operationGraphs(): Generator<ProgramGraph> {
   }
 }
 
-/** The operations of all graphs, in alphabetical order, and for which devices lowering writes them. */
-export function deviceOperations(): Map<string, Set<string>> {
+type DeviceOperations = ReadonlyMap<string, ReadonlySet<string>>;
+let known: DeviceOperations | undefined;
+
+/** The operations of all graphs, in alphabetical order, and for which devices lowering writes them. Lowered once. */
+export function deviceOperations(): DeviceOperations {
+  known ??= lowerEverything();
+  return known;
+}
+
+function lowerEverything(): DeviceOperations {
   const found = new Map<string, Set<string>>();
   const lowerFor = ({ graph, outputs }: ProgramGraph, device: string, target: LoweringTarget) => {
     for (const type of lowerToOnnx(graph, outputs, target).operations.keys()) {
