@@ -2,11 +2,13 @@
 
 import { describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
+import { computingOn } from "../../src/compute/computing.ts";
 import type { Device } from "../../src/compute/device.ts";
 import { requireDType } from "../../src/compute/device-dtype.ts";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { openEngine, openRewardModel, openSharedBase } from "../../src/engine/open.ts";
 import { AhaError, ConfigError, EngineError } from "../../src/errors.ts";
-import { ONNX_RUNTIME_CUDA, ONNX_RUNTIME_WEBGPU } from "../../src/graph/target.ts";
+import { ONNX_RUNTIME_CPU, ONNX_RUNTIME_CUDA, ONNX_RUNTIME_WEBGPU } from "../../src/graph/target.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { MODELS, writeModel } from "./models.ts";
 
@@ -38,6 +40,44 @@ describe("an engine in bfloat16", () => {
     expect([...(await over.score([row], { temperature: 1 })).logprobs[0]!]).toEqual(half.found);
     await over.dispose();
     base.dispose();
+  });
+
+  it("is asked for by name where a device samples in 16 bits alone, as CUDA does; scoring and training take float32", async () => {
+    const path = await writeModel(config);
+    const target = { ...ONNX_RUNTIME_CPU, attendsInHalfAlone: true };
+    const own = await compute.device();
+    const device = new Proxy(own, {
+      get: (_, name) => {
+        if (name === "target") return target;
+        const value = Reflect.get(own, name, own) as unknown;
+        return typeof value === "function" ? value.bind(own) : value;
+      },
+    });
+    const computing = computingOn(device, diskFolder);
+    const asked = /cannot sample in float32.*Set engine\.dtype: bfloat16 \(--dtype bfloat16\)/;
+    await expect(openEngine({ kind: "local" }, { path }, computing)).rejects.toThrow(asked);
+    await expect(openSharedBase({ kind: "local" }, { path }, computing)).rejects.toThrow(asked);
+
+    const prompt = { tokens: Int32Array.of(3, 4), numSamples: 1, promptId: 0 };
+    const sampling = {
+      temperature: 1,
+      topP: 1,
+      topK: 0,
+      stopTokenIds: [],
+      seed: 1,
+      iteration: 0,
+      maxCompletionTokens: 2,
+    };
+    const scoring = await openEngine({ kind: "local" }, { path, samples: false }, computing);
+    const plain = await openEngine({ kind: "local" }, { path }, compute);
+    expect(await scoring.score([row], { temperature: 1 })).toEqual(await plain.score([row], { temperature: 1 }));
+    await expect(scoring.sample([prompt], sampling)).rejects.toThrow(asked);
+    for (const one of [scoring, plain]) await one.dispose();
+
+    const half = await openEngine({ kind: "local", dtype: "bfloat16" }, { path }, computing);
+    expect((await half.sample([prompt], sampling))[0]!.tokens).toHaveLength(2);
+    await half.dispose();
+    await (await openRewardModel({ kind: "local" }, { path }, computing)).dispose();
   });
 
   it("trains reward models", async () => {
