@@ -61,6 +61,11 @@ export class DeviceLostError extends AhaError {
   override name = "DeviceLostError";
 }
 
+/** A device is here and cannot be used as it is: it has no memory left, or a library of it is damaged. */
+export class DeviceUnusableError extends AhaError {
+  override name = "DeviceUnusableError";
+}
+
 /** Training stopped by itself because it no longer learns: gradients that stay non-finite. */
 export class DivergenceError extends AhaError {
   override name = "DivergenceError";

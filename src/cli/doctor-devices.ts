@@ -7,7 +7,7 @@ import { requireDType, samplingDTypes } from "../compute/device-dtype.ts";
 import { devices } from "../compute/devices.ts";
 import { OrtEnvironment } from "../compute/ort/environment.ts";
 import { versionWarning } from "../compute/ort/version.ts";
-import { AhaError } from "../errors.ts";
+import { AhaError, DeviceLostError } from "../errors.ts";
 import { type FloatDType, isHalf } from "../graph/tensor-type.ts";
 import { inBytes } from "../number-text.ts";
 import type { CommandContext } from "./command.ts";
@@ -78,7 +78,7 @@ async function dtypesOf(device: Device): Promise<readonly FloatDType[]> {
       await requireDType(device, dtype);
       dtypes.push(dtype);
     } catch (error) {
-      if (!(error instanceof AhaError)) throw error;
+      if (!(error instanceof AhaError) || error instanceof DeviceLostError) throw error;
     }
   }
   return dtypes;

@@ -1,6 +1,6 @@
 /** The device that `auto` stands for on this machine. */
 
-import { AhaError, EngineError } from "../errors.ts";
+import { AhaError, DeviceUnusableError, EngineError } from "../errors.ts";
 import { isHalf } from "../graph/tensor-type.ts";
 import type { Device, DeviceAdapter, DeviceKind, OpenOptions } from "./device.ts";
 import { requireDType } from "./device-dtype.ts";
@@ -15,7 +15,7 @@ export interface ChosenDevice {
  * The first of `kinds` that opens, is no driver in software, and samples in `options.dtype`; else `otherwise`, the processors. A
  * device that is here and passed over is told of.
  *
- * @throws EngineError where a device is here and none computes in a dtype of 16 bits: on the processors it would be emulated,
+ * @throws EngineError where a device is here and none can be used or computes in a dtype of 16 bits: on the processors it would be emulated,
  * slower than float32, and nobody who has a GPU means that.
  */
 export async function firstThere(
@@ -27,7 +27,7 @@ export async function firstThere(
   const refusals: string[] = [];
   const notes: string[] = [];
   for (const kind of kinds) {
-    const device = await unlessAbsent(kind.open(options));
+    const device = await ifHere(kind.open(options), refusals);
     if (device === undefined) continue;
     const software = softwareWarning(await kind.adapters?.());
     if (software !== undefined) {
@@ -61,11 +61,13 @@ function told(chosen: ChosenDevice, notes: readonly string[]): ChosenDevice {
   return chosen;
 }
 
-async function unlessAbsent(opening: Promise<Device>): Promise<Device | undefined> {
+/** The device, if it is here and opens; what is said of one that is here and does not goes to `refusals`. */
+async function ifHere(opening: Promise<Device>, refusals: string[]): Promise<Device | undefined> {
   try {
     return await opening;
   } catch (error) {
-    if (error instanceof AhaError) return undefined;
-    throw error;
+    if (!(error instanceof AhaError)) throw error;
+    if (error instanceof DeviceUnusableError) refusals.push(error.message);
+    return undefined;
   }
 }

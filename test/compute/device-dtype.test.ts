@@ -6,7 +6,7 @@ import { Compute } from "../../src/compute/compute.ts";
 import type { Device, DeviceKind } from "../../src/compute/device.ts";
 import { dtypeRefusal, requireDType, samplingDTypes } from "../../src/compute/device-dtype.ts";
 import { devices } from "../../src/compute/devices.ts";
-import { AhaError, EngineError } from "../../src/errors.ts";
+import { AhaError, DeviceUnusableError, EngineError } from "../../src/errors.ts";
 import type { LoweringTarget } from "../../src/graph/target.ts";
 import { ONNX_RUNTIME_CPU, ONNX_RUNTIME_CUDA, ONNX_RUNTIME_WEBGPU } from "../../src/graph/target.ts";
 
@@ -82,6 +82,18 @@ describe("auto", () => {
     expect(await take([kindOf(cuda), absent("webgpu")])).toBe("cpu");
     expect(await take([kindOf(cuda), kindOf(webgpu)], "bfloat16")).toBe("cuda");
     expect(await take([absent("cuda"), kindOf(webgpu)], "float16")).toBe("webgpu");
+  });
+
+  it("says so where one is here and cannot be used, and does not emulate 16 bits in its place", async () => {
+    const full: DeviceKind = {
+      ...{ name: "cuda", summary: "" },
+      open: () => Promise.reject(new DeviceUnusableError("cuda is here, and has no memory left")),
+    };
+    const { result, warnings } = await heard(() => take([full, absent("webgpu")]));
+    expect(result).toBe("cpu");
+    expect(warnings).toEqual(["engine.device: auto takes cpu. cuda is here, and has no memory left"]);
+    await expect(take([full, absent("webgpu")], "float16")).rejects.toThrow("cuda is here, and has no memory left");
+    expect(await take([full, kindOf(webgpu)], "float16")).toBe("webgpu");
   });
 
   it("takes no driver in software, which is slower than the processors, and says so", async () => {

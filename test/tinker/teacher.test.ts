@@ -89,7 +89,10 @@ describe("a teacher on a Tinker server", () => {
     await expect(other).rejects.toThrow(/engine\.baseModel: the server at .* has big, not "small"/);
     const endpoint = `${STAGE}.teacher={endpoint: {baseUrl: "${server.url}", model: big}, engine: ${there("aha")}}`;
     await expect(distil("endpoint", "", [endpoint])).rejects.toThrow(/an endpoint is asked by itself/);
-    const threads = `, engine: {kind: local, threads: 2}`;
-    await expect(distil("threads", threads)).rejects.toThrow(/threads are the recipe's: engine\.threads/);
+    const local = (keys: string) => distil("local", `, engine: {kind: local, ${keys}}`);
+    await expect(local("threads: 2")).rejects.toThrow(/engine\.threads: threads are the recipe's: engine\.threads/);
+    await expect(local("cacheMib: 64")).rejects.toThrow(/engine\.cacheMib: a teacher does not sample/);
+    await expect(local("gradientCheckpointing: true")).rejects.toThrow(/a teacher is not trained/);
+    await expect(local("device: auto")).rejects.toThrow(/engine\.device: name a device: auto may be another one/);
   });
 });

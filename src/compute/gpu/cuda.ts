@@ -8,7 +8,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import koffi from "koffi";
-import { AhaError } from "../../errors.ts";
+import { AhaError, DeviceUnusableError } from "../../errors.ts";
 import { ONNX_RUNTIME_CUDA } from "../../graph/target.ts";
 import { shellWord } from "../../shell-word.ts";
 import { NativeNames } from "../ort/ort-api.ts";
@@ -44,7 +44,7 @@ export function loadCudaLibrary(path: string): void {
     // The loader's words begin with the path, and koffi's with "Failed to load shared library".
     const words = error instanceof Error ? error.message : String(error);
     const reason = words.replace("Failed to load shared library: ", "").replace(`${path}: `, "").replace(/\.$/, "");
-    throw new AhaError(
+    throw new DeviceUnusableError(
       `Cannot load ${path}, which CUDA needs: ${reason}. Install the libraries again: ` +
         `${pipBeside(path)} install --force-reinstall ${PACKAGES}.`,
       { cause: error },

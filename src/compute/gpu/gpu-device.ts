@@ -6,7 +6,7 @@
  * the processors unseen.
  */
 
-import { AhaError, DeviceLostError, GraphError, RuntimeFailure } from "../../errors.ts";
+import { AhaError, DeviceLostError, DeviceUnusableError, GraphError, RuntimeFailure } from "../../errors.ts";
 import { type LoweredGraph, lowerToOnnx } from "../../graph/onnx.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
 import type { HalfDType } from "../../graph/tensor-type.ts";
@@ -70,7 +70,7 @@ export class GpuDevice implements Device {
       return device;
     } catch (error) {
       if (error instanceof DeviceMemoryError) {
-        throw new AhaError(
+        throw new DeviceUnusableError(
           `${provider.name} is here, and has no memory left to compute a little: ${error.reason}. End what else computes ` +
             "there, or compute on the processors: engine.device: cpu (--device cpu).",
           { cause: error },
@@ -101,6 +101,7 @@ export class GpuDevice implements Device {
     if (tried === undefined) {
       tried = this.#tryHalf(dtype);
       this.#halves.set(dtype, tried);
+      tried.catch(() => this.#halves.delete(dtype));
     }
     return tried;
   }
@@ -114,8 +115,9 @@ export class GpuDevice implements Device {
       const copy = rowCopyGraph(dtype);
       this.#copiers.set(dtype, await this.load(lowerToOnnx(copy.graph, copy.outputs, this.target)));
     } catch (error) {
-      if (error instanceof DeviceLostError || !(error instanceof RuntimeFailure || error instanceof AhaError))
-        throw error;
+      // What passes is no word about the dtype.
+      if (error instanceof DeviceLostError || error instanceof DeviceMemoryError) throw error;
+      if (!(error instanceof RuntimeFailure || error instanceof AhaError)) throw error;
       throw new AhaError(
         `${this.name} cannot compute in ${dtype} here: ${reasonOf(error)}. Take float32 for engine.dtype (--dtype).`,
         { cause: error },

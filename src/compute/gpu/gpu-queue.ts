@@ -168,11 +168,14 @@ export class GpuQueue implements NativeValues {
       dims.length,
       this.#onnxType(dtype),
     );
-    if (this.#bytesOf({ dtype, dims }) > this.#sureBytes && !this.#holdsNumbers(buffer)) {
-      api.release("ReleaseValue", buffer);
+    if (this.#bytesOf({ dtype, dims }) <= this.#sureBytes) return buffer;
+    try {
+      if (this.#holdsNumbers(buffer)) return buffer;
       throw new DeviceMemoryError(new RuntimeFailure("the buffer was not made"));
+    } catch (error) {
+      api.release("ReleaseValue", buffer);
+      throw error;
     }
-    return buffer;
   }
 
   /**

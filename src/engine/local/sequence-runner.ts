@@ -44,6 +44,9 @@ interface SequenceJob {
   readonly pending: Pick<PendingResults<unknown>, "keep">;
 }
 
+/** So many stay compiled: whoever trains by a loss with another bound in every step needs a new one each time. */
+const MOST_PROGRAMS = 16;
+
 export class SequenceRunner {
   readonly #device: Device;
   readonly #config: ModelConfig;
@@ -63,7 +66,7 @@ export class SequenceRunner {
     this.#costs = microBatchCosts(config, modelSize(config).parameterCount);
     this.#recompute = limits.gradientCheckpointing;
     this.#chunkTokens = logitChunkTokens(limits, config, form.quantization);
-    this.#programs = new CompiledPrograms(device);
+    this.#programs = new CompiledPrograms(device, { most: MOST_PROGRAMS });
   }
 
   /** Log-probabilities and entropies of completions under `weights`. */
@@ -126,23 +129,25 @@ export class SequenceRunner {
       try {
         const layout = this.#tokenLayout(batch, data);
         const restricted = data[0]!.keptTokens !== undefined;
-        const program = await this.#program(loss, { chunked: layout.chunks !== undefined, restricted });
-        const inputs = this.#layOut(batch, data, temperature, layout, scope);
-        for (const name of lossColumns(loss)) {
-          inputs.set(name, this.#perToken(batch, data, name, layout, scope));
-        }
-        if (restricted) inputs.set("keptTokens", this.#keptTokens(batch, data, layout, scope));
-        if (moment) {
-          this.#addDropout(inputs, batch, data, moment, scope);
-          this.#addNoise(inputs, batch, data, loss, moment, scope);
-          if (moment.lossScale !== undefined) {
-            inputs.set(LOSS_SCALE_INPUT, scope.hold(this.#filled([], Float32Array.of(moment.lossScale))));
+        const variant = { chunked: layout.chunks !== undefined, restricted };
+        await this.#withProgram(loss, variant, async (program) => {
+          const inputs = this.#layOut(batch, data, temperature, layout, scope);
+          for (const name of lossColumns(loss)) {
+            inputs.set(name, this.#perToken(batch, data, name, layout, scope));
           }
-        }
-        const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches?.()));
-        await call.run();
-        await onBatch?.(call);
-        for (const name of PER_TOKEN) pending.keep(call, name, scattering(batch, layout, results[name]));
+          if (restricted) inputs.set("keptTokens", this.#keptTokens(batch, data, layout, scope));
+          if (moment) {
+            this.#addDropout(inputs, batch, data, moment, scope);
+            this.#addNoise(inputs, batch, data, loss, moment, scope);
+            if (moment.lossScale !== undefined) {
+              inputs.set(LOSS_SCALE_INPUT, scope.hold(this.#filled([], Float32Array.of(moment.lossScale))));
+            }
+          }
+          const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches?.()));
+          await call.run();
+          await onBatch?.(call);
+          for (const name of PER_TOKEN) pending.keep(call, name, scattering(batch, layout, results[name]));
+        });
       } finally {
         scope.dispose();
       }
@@ -161,13 +166,16 @@ export class SequenceRunner {
     return chunkedLayout(batch, lengths, this.#chunkTokens);
   }
 
-  #program(loss: LossSpec | null, variant: Required<Pick<SequenceForm, "chunked" | "restricted">>): Promise<Program> {
+  #withProgram(
+    loss: LossSpec | null,
+    variant: Required<Pick<SequenceForm, "chunked" | "restricted">>,
+    work: (program: Program) => Promise<void>,
+  ): Promise<void> {
     // Temperature and the numbers of the noise are inputs, so they do not make a program of their own.
     const isNoisy = loss?.embeddingNoise !== undefined;
     const key = JSON.stringify([variant, loss && { ...loss, temperature: undefined, embeddingNoise: isNoisy }]);
-    return this.#programs.get(key, () =>
-      sequenceGraph(this.#config, loss, { ...variant, recompute: this.#recompute, form: this.#form }),
-    );
+    const form = { ...variant, recompute: this.#recompute, form: this.#form };
+    return this.#programs.use(key, () => sequenceGraph(this.#config, loss, form), work);
   }
 
   /** The inputs of the sequence program besides the weights, held by `scope`. */

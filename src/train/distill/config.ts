@@ -1,11 +1,33 @@
 /** The recipe keys of on-policy distillation. */
 
 import { z } from "zod";
+import { devices } from "../../compute/devices.ts";
 import { connectionShape } from "../../endpoint/options.ts";
+import type { EngineSpec } from "../../engine/engine-kind.ts";
 import { engineSchema, engines } from "../../engine/open.ts";
 import { cachedBy } from "../../registry.ts";
 import { type ConfigIssue, refineWith } from "../config-issue.ts";
 import { optimizerIssues, optimizerShape } from "../optimizer-config.ts";
+
+/** Keys of an engine that do nothing for a teacher, who scores and nothing else. */
+const NOT_FOR_TEACHERS: Readonly<Record<string, string>> = {
+  threads: "threads are the recipe's: engine.threads",
+  maxSlots: "a teacher does not sample",
+  cacheMib: "a teacher does not sample",
+  gradientCheckpointing: "a teacher is not trained",
+};
+
+/** What a teacher's engine cannot have. */
+function teacherEngineIssues(engine: EngineSpec): ConfigIssue[] {
+  const issues = Object.entries(NOT_FOR_TEACHERS).flatMap(([key, message]) =>
+    engine[key] === undefined ? [] : [{ path: [key], message }],
+  );
+  const { device } = engine;
+  if (typeof device === "string" && devices.find(device)?.resolve !== undefined) {
+    issues.push({ path: ["device"], message: `name a device: ${device} may be another one when the run is resumed` });
+  }
+  return issues;
+}
 
 /** Who scores the student's tokens. */
 export const teacherSchema = cachedBy([engines], () =>
@@ -19,7 +41,7 @@ export const teacherSchema = cachedBy([engines], () =>
           "a model directory, relative to the recipe; of one that is elsewhere (engine) its tokenizer and config.json",
         ),
       engine: engineSchema()
-        .refine(({ threads }) => threads === undefined, "threads are the recipe's: engine.threads")
+        .superRefine(refineWith(teacherEngineIssues))
         .optional()
         .describe("what computes a model of path, as in a recipe; in this process, as the policy is, if absent"),
       endpoint: z

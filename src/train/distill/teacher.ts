@@ -33,7 +33,7 @@ export async function openTeacher(
   const path = (await modelDirectory?.(spec.path)) ?? spec.path;
   requireSameTokenizer(tokenizer, await readTokenizer(compute.folderAt(path)), path);
   const own = spec.engine ?? engineSpec;
-  const engine = await openSampler(own, { path }, computeFor(own, compute));
+  const engine = await openSampler(own, { path, samples: false }, computeFor(own, compute));
   return {
     // Messages are about the model, not about what computes it; of one that is elsewhere its engine names it.
     info: { ...engine.info, name: readsWeights(own) ? path : engine.info.name },

@@ -99,6 +99,8 @@ async function iterate(
     // Compare each completion with its group.
     loop.begins("updating");
     const scored = await loop.timed("reference", () => scoreRollouts(engine, collected.rollouts, config));
+    // Scoring waits for what is sampled ahead where both are computed by one engine.
+    await stopIfAsked(context, loop, ahead);
     const judged = scored.map((one) => judgedCompletion(one, rewards, config));
     const groups = completionAdvantages(judged, config);
     logAbstentions(log, iteration, collected.sampled);
@@ -166,23 +168,26 @@ interface SampledGroups extends CollectedGroups {
   readonly sampledAhead: number;
 }
 
+/** Saves and throws where the user asked to stop. */
+async function stopIfAsked({ signal }: TrainContext, loop: StageLoop<"nextPrompt">, ahead: SamplingAhead) {
+  // A checkpoint does not wait for what is sampled again on resumption.
+  if (signal.aborted) await ahead.end();
+  await loop.stopIfAsked();
+}
+
 /** The groups of the iteration at hand. Where sampling runs ahead, the next iteration's is begun on the way. */
 async function sampledGroups(
-  { engine, tokenizer, task, seed, log, signal }: TrainContext,
+  context: TrainContext,
   config: GrpoConfig,
   rewards: readonly WeightedReward[],
   { loop, ahead }: { readonly loop: StageLoop<"nextPrompt">; readonly ahead: SamplingAhead },
 ): Promise<SampledGroups> {
+  const { engine, tokenizer, task, seed, log } = context;
   const { promptsPerIteration, groupSize } = config;
   const iteration = loop.done;
   const sampling = samplingOptions(config, seed, iteration);
   let prompts = 0;
   let sampledAhead = 0;
-  const stopIfAsked = async () => {
-    // A checkpoint does not wait for what is sampled again on resumption.
-    if (signal.aborted) await ahead.end();
-    await loop.stopIfAsked();
-  };
   const beginAhead = () => ahead.begin(iteration + 1, loop.state.nextPrompt + prompts);
   const sampleRound = async (count: number): Promise<readonly Rollout[]> => {
     const problems = [...trainProblems(task, loop.state.nextPrompt + prompts, count)];
@@ -194,13 +199,13 @@ async function sampledGroups(
       (await loop.timed("sampling", () =>
         sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
       ));
-    await stopIfAsked();
+    await stopIfAsked(context, loop, ahead);
     // Of a single round it is known which problems come next. A reward model computes where the policy does, one at a time.
     if (config.maxSamplingRounds === 1 && rewardModelsIn(config).length === 0) await beginAhead();
     loop.begins("judging");
     const judged = await loop.timed("rewards", () => judgeCompletions(completions, task, rewards));
     // Scores of rewards that were interrupted are not used.
-    await stopIfAsked();
+    await stopIfAsked(context, loop, ahead);
     return judged;
   };
   const collected = await collectGroups(

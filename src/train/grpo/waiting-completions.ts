@@ -32,7 +32,7 @@ const listSchema = z.strictObject({
   completions: z
     .array(
       z.strictObject({
-        tokens: z.int().min(1),
+        tokens: count,
         finishReason: z.enum(["stop", "length"]),
         /** Tokens that were kept, over all places; absent where draws were not restricted. */
         kept: count.optional(),
@@ -68,7 +68,7 @@ export async function writeWaiting(
     for (const { keptTokens } of completions) {
       if (keptTokens) await write(Int32Array.from(keptTokens, ({ length }) => length));
     }
-    for (const { keptTokens = [] } of completions) for (const kept of keptTokens) await write(kept);
+    for (const { keptTokens } of completions) if (keptTokens) await write(joined(keptTokens));
   });
   const list = completions.map(({ tokens, finishReason, keptTokens }) => ({
     tokens: tokens.length,
@@ -76,6 +76,17 @@ export async function writeWaiting(
     ...(keptTokens && { kept: sumOf(keptTokens.map(({ length }) => length)) }),
   }));
   await writeJson(folder, LIST_FILE, { format: 1, firstPrompt, groupSize, completions: list });
+}
+
+/** One after another: a file is written in pieces, and a piece a token would be a million of them. */
+function joined(parts: readonly Int32Array[]): Int32Array {
+  const all = new Int32Array(sumOf(parts.map(({ length }) => length)));
+  let place = 0;
+  for (const part of parts) {
+    all.set(part, place);
+    place += part.length;
+  }
+  return all;
 }
 
 /**
