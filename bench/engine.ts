@@ -24,7 +24,7 @@ export async function openEngine(options: BenchOptions, microBatchTokens = optio
     if (lora > 0) throw new AhaError("--random makes whole models: leave out --lora");
     const form = { quantization: quantizationOf(quantization), dtype };
     // The cache of a bench's sequences, whatever it takes.
-    return openRandomModel(await compute.device(), random, form, { ...limits, cacheBytes: 2 ** 36 });
+    return openRandomModel(await compute.device(dtype), random, form, { ...limits, cacheBytes: 2 ** 36 });
   }
   const spec = { kind: "local", ...limits, dtype };
   const source = {

@@ -62,11 +62,20 @@ has() {
 bench() { npx tsx bench/main.ts "$@" --json; }
 export -f bench
 
+# Whether the environment part has found that this device samples in this dtype.
+samples_in() {
+  [ -f "$out/environment-devices.log" ] && tail -n 1 "$out/environment-devices.log" | node -e '
+    const [device, dtype] = process.argv.slice(1);
+    const { devices } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+    process.exit(devices.find((one) => one.device === device)?.dtypes?.includes(dtype) ? 0 : 1);
+  ' "$1" "$2" 2>/dev/null
+}
+
 dtype_of() {
   case $1 in
     cuda) echo bfloat16 ;;
-    # Drivers in software have no numbers of 16 bits.
-    webgpu) if [ "$small" = yes ]; then echo float32; else echo float16; fi ;;
+    # A driver may have no numbers of 16 bits (shader-f16), as those in software: float32 is measured there.
+    webgpu) if samples_in webgpu float16; then echo float16; else echo float32; fi ;;
     *) echo bfloat16 ;;
   esac
 }

@@ -33,8 +33,11 @@ const ADAM = {
   ...{ learningRate: 1e-4, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.01, maxGradNorm: 1 },
 };
 
-/** Devices whose lowering is counted. */
-const TARGETS: Readonly<Record<string, LoweringTarget>> = { webgpu: ONNX_RUNTIME_WEBGPU, cuda: ONNX_RUNTIME_CUDA };
+/** Devices whose lowering is counted. Of CUDA's, kernels for 16 bits are counted by programs in float32, in which it would not sample. */
+const TARGETS: Readonly<Record<string, LoweringTarget>> = {
+  webgpu: ONNX_RUNTIME_WEBGPU,
+  cuda: { ...ONNX_RUNTIME_CUDA, attendsInHalfAlone: false },
+};
 
 /** A row for each device and number of layers. */
 export async function benchLaunches({ threads }: Pick<BenchOptions, "threads">): Promise<Figures[]> {

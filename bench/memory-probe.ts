@@ -1,20 +1,21 @@
 /**
  * Loaded into a program that is measured (`node --expose-gc --import tsx --import bench/memory-probe.ts …`, started with a
- * channel for messages): collects garbage and says what memory is left, or writes a heap snapshot, when it is asked to.
+ * channel for messages): says what memory it has, after a collection of garbage or a heap snapshot where it is asked for one.
  */
 
 import { writeHeapSnapshot } from "node:v8";
 
-/** What is asked: memory after a collection, or a heap snapshot in this file. */
+/** What is to be done first: garbage collected, a heap snapshot written to this file. */
 export interface MemoryQuestion {
+  readonly collect: boolean;
   readonly snapshot?: string;
 }
 
 /** What is answered, in bytes. */
 export type MemoryAnswer = NodeJS.MemoryUsage;
 
-process.on("message", ({ snapshot }: MemoryQuestion) => {
-  (globalThis as { gc?: () => void }).gc!();
+process.on("message", ({ collect, snapshot }: MemoryQuestion) => {
+  if (collect) (globalThis as { gc?: () => void }).gc!();
   if (snapshot !== undefined) writeHeapSnapshot(snapshot);
   process.send!(process.memoryUsage() satisfies MemoryAnswer);
 });

@@ -2,11 +2,11 @@
 
 import { readFileSync } from "node:fs";
 import type { Device } from "../src/compute/device.ts";
+import { requireDType } from "../src/compute/device-dtype.ts";
 import { diskFolder } from "../src/disk-folder.ts";
 import { folderStore } from "../src/engine/local/folder-store.ts";
 import { type GivenLimits, limitsFrom } from "../src/engine/local/limits.ts";
 import { LocalPolicy } from "../src/engine/local/local-policy.ts";
-import { requireTrunk } from "../src/engine/local/trunk.ts";
 import { ModelWeights } from "../src/engine/local/weights.ts";
 import { toHalf } from "../src/float-formats.ts";
 import type { WeightForm } from "../src/model/decoder-parameters.ts";
@@ -24,7 +24,7 @@ export async function openRandomModel(
   form: WeightForm,
   limits: GivenLimits,
 ): Promise<LocalPolicy> {
-  await requireTrunk(device, form.dtype);
+  await requireDType(device, form.dtype ?? "float32", { samples: false });
   const config = parseModelConfig(readFileSync(configPath, "utf8"), configPath);
   const random = new Random(0, "bench/random-model");
   const drawn = Float32Array.from({ length: DRAWN }, () => 0.02 * random.normal());

@@ -2,8 +2,8 @@
  * `npm run soak:tinker -- [--clients 8] [--minutes 10] [--json] [--parts] [--growth]`: clients that sample, train, save and load
  * on one `aha serve --tinker`, the built program, for some minutes. Prints what each got, the server's memory as it went, and ends
  * with code 1 where a request failed, the memory grew, or a client starved. With `--parts` the server's memory is also printed in
- * its parts, every ten seconds and after a collection of garbage. With `--growth` also what has grown on the heap from a third of
- * the time to its end; taking snapshots of the heap takes memory itself, so the memory is not judged then.
+ * its parts every ten seconds. With `--growth` so, but after a collection of garbage each time, and then what has grown on the
+ * heap from a third of the time to its end; taking snapshots of the heap takes memory itself, so the memory is not judged then.
  */
 
 import { execFile, spawn } from "node:child_process";
@@ -145,21 +145,21 @@ async function watchParts(): Promise<void> {
   const [first, last] = [join(directory, "first.heapsnapshot"), join(directory, "last.heapsnapshot")];
   let isTaken = !values.growth;
   const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1).padStart(7);
-  console.error("seconds  rounds     rss    heap external buffers  native");
+  console.error("seconds  rounds     rss    heap  (room) external buffers  native");
   for (;;) {
     const now = performance.now();
-    const { rss, heapUsed, heapTotal, external, arrayBuffers } = await ask({});
-    const parts = [rss, heapUsed, external, arrayBuffers, rss - heapTotal - external].map(mib).join(" ");
+    const { rss, heapUsed, heapTotal, external, arrayBuffers } = await ask({ collect: values.growth });
+    const parts = [rss, heapUsed, heapTotal, external, arrayBuffers, rss - heapTotal - external].map(mib).join(" ");
     console.error(`${((now - startedAt) / 1000).toFixed(0).padStart(7)} ${String(counts.rounds).padStart(7)} ${parts}`);
     if (now >= endsAt) break;
     if (!isTaken && now - startedAt >= (endsAt - startedAt) / 3) {
       isTaken = true;
-      await ask({ snapshot: first });
+      await ask({ collect: true, snapshot: first });
     }
     await sleep(Math.max(0, Math.min(10_000, endsAt - performance.now())));
   }
   if (!values.growth) return;
-  await ask({ snapshot: last });
+  await ask({ collect: true, snapshot: last });
   for (const { kind, objects, bytes } of heapGrowth(first, last, 40)) {
     console.error(`${(bytes / 1024).toFixed(0).padStart(8)} KiB ${String(objects).padStart(8)}  ${kind}`);
   }

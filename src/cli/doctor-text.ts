@@ -63,12 +63,13 @@ function deviceRows({
   memoryBytes,
   parts,
   largestBufferBytes,
+  largestBuffer,
 }: DeviceMemoryFigures): [string, string][] {
   const of = memoryBytes === null ? "" : ` of ${inBytes(memoryBytes)}`;
   return [
     [`memory of ${device}`, `${inBytes(bytes)}${of}`],
     ...parts.map(({ what, bytes: own }): [string, string] => [`  ${what}`, inBytes(own)]),
-    ["  its largest buffer", inBytes(largestBufferBytes)],
+    ["  its largest buffer", `${inBytes(largestBufferBytes)} (${largestBuffer})`],
   ];
 }
 

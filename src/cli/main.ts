@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { AhaError, ConfigError, nearestName, RunInterrupted } from "../errors.ts";
 import { systemReason } from "../files.ts";
 import type { CommandContext, CommandList } from "./command.ts";
+import { hearWarnings } from "./device-warnings.ts";
 
 /** 128 + SIGINT: what shells expect of a program that was stopped. */
 const EXIT_INTERRUPTED = 130;
@@ -153,7 +154,9 @@ function processContext(): CommandContext {
 }
 
 if (process.argv[1] !== undefined && isThisFile(process.argv[1])) {
-  process.exitCode = await main(process.argv.slice(2), processContext());
+  const context = processContext();
+  hearWarnings(context);
+  process.exitCode = await main(process.argv.slice(2), context);
 }
 
 /** Whether the program was started with this file, also through npm's link to it. */

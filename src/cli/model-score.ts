@@ -39,7 +39,7 @@ export async function runModelScore(args: readonly string[], context: CommandCon
   const { engine: spec, source } = await modelToRead(positionals[0]!, values, context);
   const text = await readTextFile(values.tokens, { maxBytes: MAX_TOKEN_FILE_BYTES, error: DataError });
   const sequences = parseTokenSequences(text, values.tokens);
-  const engine = await openSampler(spec, source, computeOfEngine(spec, values));
+  const engine = await openSampler(spec, { ...source, samples: false }, computeOfEngine(spec, values));
   try {
     const logprobs = await scoreSequences(engine, sequences, temperature, values.tokens);
     context.out(values.json ? `${toJson(logprobs)}\n` : report(logprobs));

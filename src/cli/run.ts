@@ -2,6 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { DeviceMemoryError } from "../compute/gpu/faults.ts";
 import { ConfigError, DeviceLostError, DivergenceError } from "../errors.ts";
 import { count } from "../number-text.ts";
 import { isPipelineFile } from "../pipeline/load.ts";
@@ -113,7 +114,8 @@ export const runCommand: Command = {
     try {
       await train(opened.run, { recipe: opened.recipe, context, mode, shownPath: path });
     } catch (error) {
-      if (error instanceof DeviceLostError) context.note(`${goingOnText(args, path)}\n`);
+      const text = isBegun(path) ? goingOnText(error, args, path) : undefined;
+      if (text !== undefined) context.note(`${text}\n`);
       throw error;
     } finally {
       await closeDashboard();
@@ -127,12 +129,25 @@ function asksForDevice(overrides: readonly string[]): boolean {
   return overrides.some((override) => /^engine(\.device)?=/.test(override));
 }
 
-/** The commands that go on with the run in `path`, whose device was lost. Of an option that is given twice the last counts. */
-function goingOnText(args: readonly string[], path: string): string {
+/** Whether there is a run to go on with: one that could not be opened leaves no directory. */
+function isBegun(path: string): boolean {
+  return existsSync(join(path, RUN_FILES.recipe));
+}
+
+/**
+ * The commands that go on with the run in `path`, where its device was lost or has too little memory; undefined for another error.
+ * Of an option that is given twice the last counts.
+ */
+function goingOnText(error: unknown, args: readonly string[], path: string): string | undefined {
+  if (!(error instanceof DeviceLostError || error instanceof DeviceMemoryError)) return undefined;
   const given = args.filter((argument) => argument !== "--resume").map(shellWord);
   const place = args.some((argument) => /^--out(=|$)/.test(argument)) ? [] : ["--out", shellWord(path)];
   const command = ["aha run", ...given, ...place, "--resume"].join(" ");
-  return `To go on with this run:\n  ${command}\n  ${command} --device cpu   (on the processors, not bit for bit)`;
+  const onProcessors = `  ${command} --device cpu   (on the processors, not bit for bit)`;
+  // With other keys it would be another run, and with the same ones there is as little memory as before.
+  if (error instanceof DeviceMemoryError)
+    return `To go on with this run, for with changed keys a new one begins:\n${onProcessors}`;
+  return `To go on with this run:\n  ${command}\n${onProcessors}`;
 }
 
 /** `--keys`, alone or with `--json`. */

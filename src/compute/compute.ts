@@ -9,10 +9,12 @@ import { resolve } from "node:path";
 import { diskFolder } from "../disk-folder.ts";
 import { ConfigError } from "../errors.ts";
 import type { Folder } from "../folder.ts";
+import type { FloatDType } from "../graph/tensor-type.ts";
 import type { Computing } from "./computing.ts";
 import type { Device, DeviceKind } from "./device.ts";
 import { devices } from "./devices.ts";
 import { DEFAULT_DEVICE } from "./node-devices.ts";
+import { warnOnce } from "./warnings.ts";
 
 export interface ComputeOptions {
   /** Threads to compute with; `defaultThreads()` if absent. */
@@ -35,7 +37,7 @@ export function defaultThreads(): number {
 export class Compute implements Computing {
   readonly threads: number;
   readonly #kind: DeviceKind;
-  #device: Promise<Device> | undefined;
+  readonly #opened = new Map<FloatDType, Promise<Device>>();
 
   private constructor(threads: number, kind: DeviceKind) {
     this.threads = threads;
@@ -65,13 +67,23 @@ export class Compute implements Computing {
   }
 
   /**
-   * The device, opened.
+   * The device, opened; what is to be known of it is a warning of this process (`warnings.ts`).
    *
    * @throws AhaError where this machine does not have it; RuntimeFailure where this process has opened it with another
    * number of threads.
    */
-  device(): Promise<Device> {
-    this.#device ??= this.#kind.open({ threads: this.threads });
-    return this.#device;
+  device(dtype: FloatDType = "float32"): Promise<Device> {
+    let opened = this.#opened.get(dtype);
+    if (opened === undefined) {
+      opened = this.#open(dtype);
+      this.#opened.set(dtype, opened);
+    }
+    return opened;
+  }
+
+  async #open(dtype: FloatDType): Promise<Device> {
+    const device = await this.#kind.open({ threads: this.threads, dtype });
+    for (const warning of device.warnings ?? []) warnOnce(warning);
+    return device;
   }
 }

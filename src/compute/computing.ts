@@ -4,6 +4,7 @@
  */
 
 import type { FolderAt } from "../folder.ts";
+import type { FloatDType } from "../graph/tensor-type.ts";
 import type { Device } from "./device.ts";
 
 /** A device and its surroundings. */
@@ -14,8 +15,11 @@ export interface Computing {
   readonly folderAt: FolderAt;
   /** The same surroundings with another device; these where `device` is absent, or their own. Throws ConfigError. */
   on(device: string | undefined): Computing;
-  /** The device, opened. Throws AhaError where this machine does not have it. */
-  device(): Promise<Device>;
+  /**
+   * The device, opened, for models whose layers compute in `dtype`, float32 if absent: of several that one name stands for it
+   * is one that samples in it. Throws AhaError where this machine does not have it.
+   */
+  device(dtype?: FloatDType): Promise<Device>;
 }
 
 /** A device that is open, whatever a recipe calls it, and the folders of models. */

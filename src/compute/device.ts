@@ -12,7 +12,7 @@
 
 import type { LoweredGraph } from "../graph/onnx.ts";
 import type { LoweringTarget } from "../graph/target.ts";
-import type { DType, HalfDType } from "../graph/tensor-type.ts";
+import type { DType, FloatDType, HalfDType } from "../graph/tensor-type.ts";
 import type { AdamWOptions } from "../optim/adamw.ts";
 import type { Draw, DrawRequest } from "./draw-token.ts";
 import type { Disposable } from "./scope.ts";
@@ -34,6 +34,9 @@ export type StoredDType = keyof HostArrays & DType;
 
 /** Numbers in host memory. */
 export type HostArray = HostArrays[StoredDType];
+
+/** What long-lived tensors are for: where there is no memory for one, the use decides what helps. */
+export type TensorUse = "weights" | "gradients and moments" | "key-value cache";
 
 /** A tensor on a device. */
 export interface DeviceTensor<D extends StoredDType = StoredDType> extends Disposable {
@@ -107,9 +110,11 @@ export interface Device {
   /** What its kernels offer to lowering. */
   readonly target: LoweringTarget;
   readonly kernels: Kernels;
+  /** What a user should know of it when it is opened, such as a library of another version. */
+  readonly warnings?: readonly string[];
 
-  /** A new tensor of zeros. */
-  allocate<D extends StoredDType>(dtype: D, dims: readonly number[]): DeviceTensor<D>;
+  /** A new tensor of zeros. `use`: what it is for; absent: to compute with. */
+  allocate<D extends StoredDType>(dtype: D, dims: readonly number[], use?: TensorUse): DeviceTensor<D>;
   /**
    * A tensor of zeros in the host's memory that programs of this device read all the same: what operations take from
    * there (shapes, lengths). Absent where that is any tensor.
@@ -139,16 +144,37 @@ export interface DeviceMemory {
   readonly freeBytes?: number;
 }
 
+/** A GPU as its driver calls it. */
+export interface DeviceAdapter {
+  readonly name: string;
+  readonly vendor?: string;
+  /** Version of the driver. */
+  readonly driver?: string;
+  /** It is no GPU: its driver computes on the processors. */
+  readonly isSoftware: boolean;
+}
+
+/** What a device is opened for. */
+export interface OpenOptions {
+  readonly threads: number;
+  /** What layers will compute in; float32 if absent. Of a name that stands for several devices it decides which. */
+  readonly dtype?: FloatDType;
+}
+
 /** A device as the registry lists it. */
 export interface DeviceKind {
   /** What a recipe calls it (`engine.device`). */
   readonly name: string;
   /** What it is, in a few words. */
   readonly summary: string;
+  /** What its kernels offer, which is known before it is opened; absent where the name stands for several devices. */
+  readonly target?: LoweringTarget;
   /** Opens it for this process. Throws AhaError where this machine does not have it. */
-  open(options: { readonly threads: number }): Promise<Device>;
+  open(options: OpenOptions): Promise<Device>;
   /** Memory of the GPUs that it may compute on, the one that it takes first, as far as drivers say it; absent: the host's. */
   memories?(): Promise<readonly DeviceMemory[]>;
+  /** What it may compute on, the one that it takes first; undefined where no driver says it. Absent: the processors. */
+  adapters?(): Promise<readonly DeviceAdapter[] | undefined>;
   /** Of a name that stands for several devices: the name of the one that `open` opens here. Throws AhaError. */
-  resolve?(options: { readonly threads: number }): Promise<string>;
+  resolve?(options: OpenOptions): Promise<string>;
 }

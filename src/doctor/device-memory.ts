@@ -42,6 +42,8 @@ export interface DeviceMemoryNeed {
   readonly bytes: number;
   /** Of the largest tensor: a device limits the size of a single buffer, too. */
   readonly largestBufferBytes: number;
+  /** What that tensor is. */
+  readonly largestBuffer: string;
 }
 
 /**
@@ -90,15 +92,17 @@ export function deviceMemoryNeed(
     { what: "work of AdamW", bytes: F32_BYTES * optimizer },
   ];
   const parts = all.filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes);
+  const buffers: readonly MemoryPart[] = [
+    { what: "the largest weight", bytes: F32_BYTES * largestParameter(config) },
+    { what: "a layer's keys", bytes: most(caches) / (2 * config.numLayers) },
+    { what: "equal token ids of a micro-batch", bytes: most(equalIds) },
+    { what: "tensors that AdamW joins", bytes: F32_BYTES * Math.min(JOINED_ELEMENTS, trained) },
+  ];
+  const buffer = buffers.reduce((largest, one) => (one.bytes > largest.bytes ? one : largest));
   return {
     parts,
     bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
-    largestBufferBytes: Math.max(
-      F32_BYTES * largestParameter(config),
-      ...caches.map((bytes) => bytes / (2 * config.numLayers)),
-      ...equalIds,
-      F32_BYTES * Math.min(JOINED_ELEMENTS, trained),
-    ),
+    ...{ largestBufferBytes: buffer.bytes, largestBuffer: buffer.what },
   };
 }
 

@@ -32,7 +32,14 @@ import type { DeviceMemoryFigures, Diagnosis } from "./diagnosis.ts";
 import { asServed, checksElsewhere, kindProblem, lookElsewhere } from "./engine-elsewhere.ts";
 import { evaluationSeconds } from "./evaluation-time.ts";
 import { withLocalData } from "./local-data.ts";
-import { checkpointFindings, deviceMemoryFindings, loadFindings, memoryFindings } from "./machine-findings.ts";
+import {
+  bufferFindings,
+  checkpointFindings,
+  deviceMemoryFindings,
+  dtypeFindings,
+  loadFindings,
+  memoryFindings,
+} from "./machine-findings.ts";
 import { estimatePeakBytes, peakBytesFromTrials } from "./memory-estimate.ts";
 import { type ExaminedModel, openExaminedModel } from "./open-model.ts";
 import { recipeFindings } from "./recipe-findings.ts";
@@ -94,6 +101,7 @@ export async function diagnose(
   const found = earlier?.model ?? (await orFinding(known, "model", () => openExaminedModel(recipe)));
   const elsewhere = found && (await lookAtEngineElsewhere(recipe, found, known));
   const model = found && elsewhere ? asServed(found, elsewhere) : found;
+  known.findings.push(...dtypeFindings(recipe));
   await lookAtSupportingModels(recipe, known, earlier);
   if (model !== undefined) {
     known.findings.push(...recipeFindings(recipe, model.figures));
@@ -327,7 +335,7 @@ async function lookAtDeviceMemory(
   const memories = (await devices.find(device)?.memories?.()) ?? [];
   if (memories.length === 0)
     unchecked.push(`whether ${device} has as much memory: no driver here says how much it has`);
-  findings.push(...deviceMemoryFindings(need, memories));
+  findings.push(...deviceMemoryFindings(need, memories), ...bufferFindings(need, device));
   return { ...need, device, memoryBytes: memories[0]?.bytes ?? null };
 }
 

@@ -2,8 +2,11 @@
 
 import { availableParallelism, loadavg } from "node:os";
 import type { DeviceMemory } from "../compute/device.ts";
-import type { Finding } from "../findings.ts";
-import type { StageConfig } from "../recipe/schema.ts";
+import { dtypeRefusal } from "../compute/device-dtype.ts";
+import { devices } from "../compute/devices.ts";
+import { otherDeviceOf, trunkOf } from "../engine/local/local-kind.ts";
+import { type Finding, refusal } from "../findings.ts";
+import type { Recipe, StageConfig } from "../recipe/schema.ts";
 import type { DeviceMemoryNeed } from "./device-memory.ts";
 import type { StageFigures } from "./diagnosis.ts";
 
@@ -65,6 +68,34 @@ export function deviceMemoryFindings({ bytes, parts }: DeviceMemoryNeed, memorie
         "lower engine.microBatchTokens or engine.cacheMib, set engine.gradientCheckpointing, or train an adapter (model.lora, quantization nf4)",
     },
   ];
+}
+
+/** What WebGPU promises of any adapter (`maxBufferSize`). Those of GPUs allow more, which is known where it is tried. */
+const WEBGPU_BUFFER_BYTES = 2 ** 28;
+
+/** A buffer that an adapter of WebGPU need not allow. */
+export function bufferFindings(
+  { largestBuffer, largestBufferBytes }: Pick<DeviceMemoryNeed, "largestBuffer" | "largestBufferBytes">,
+  device: string,
+): Finding[] {
+  if (device !== "webgpu" || largestBufferBytes <= WEBGPU_BUFFER_BYTES) return [];
+  return [
+    {
+      severity: "note",
+      id: "device-buffer",
+      measured: `the largest buffer (${largestBuffer}) takes ${gib(largestBufferBytes)}`,
+      why: `WebGPU promises ${gib(WEBGPU_BUFFER_BYTES)} for one; adapters of GPUs mostly allow 2 to 4 GiB, and above its limit a run is refused`,
+      advice: "where it is refused take a smaller model, or engine.device: cuda or cpu",
+    },
+  ];
+}
+
+/** A dtype that the device which the recipe names cannot sample in, whatever machine it is. */
+export function dtypeFindings({ engine }: Pick<Recipe, "engine">): Finding[] {
+  const kind = devices.find(otherDeviceOf(engine) ?? "");
+  if (kind?.target === undefined) return [];
+  const refused = dtypeRefusal({ name: kind.name, target: kind.target }, trunkOf(engine));
+  return refused === undefined ? [] : [refusal("engine", refused)];
 }
 
 /** A long stage that would lose everything. */

@@ -28,6 +28,8 @@ export interface PolicySource {
   readonly adapter?: string | undefined;
   /** Hold the projections of the layers packed; they cannot be trained then. */
   readonly quantization?: Quantization | undefined;
+  /** False where nothing is sampled: a model that only scores can be on a device, or in a dtype, that cannot sample. */
+  readonly samples?: boolean | undefined;
   /** Root of an adapter's random numbers: its first values and its dropout; 0 by default. */
   readonly adapterSeed?: number | undefined;
 }

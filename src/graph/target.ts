@@ -37,6 +37,8 @@ export interface LoweringTarget {
   readonly emulates: ReadonlySet<HalfDType>;
   /** Most new positions of a sequence that `GroupQueryAttention` is right for; absent: any number. */
   readonly mostNewPositions?: number;
+  /** `GroupQueryAttention` takes numbers of 16 bits alone: in float32 nothing can be sampled. */
+  readonly attendsInHalfAlone?: boolean;
 }
 
 /** ONNX Runtime's kernels for the CPU: all of them, but in float32 alone. */
@@ -71,4 +73,5 @@ export const ONNX_RUNTIME_CUDA: LoweringTarget = {
   lacks: new Set(["ScatterElements.add", "int64", "GroupQueryAttention.scores"]),
   computes: new Set(["bfloat16", "float16"]),
   emulates: new Set(),
+  attendsInHalfAlone: true,
 };

@@ -14,6 +14,11 @@ export type HalfDType = "bfloat16" | "float16";
 /** Every dtype that a trunk may compute in, by name. */
 export const FLOAT_DTYPES = ["float32", "bfloat16", "float16"] as const satisfies readonly FloatDType[];
 
+/** Whether a value is the name of such a dtype. */
+export function isFloatDType(value: unknown): value is FloatDType {
+  return (FLOAT_DTYPES as readonly unknown[]).includes(value);
+}
+
 /** Whether it is a float of 16 bits. */
 export function isHalf(dtype: DType): dtype is HalfDType {
   return dtype === "bfloat16" || dtype === "float16";

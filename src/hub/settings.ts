@@ -70,9 +70,9 @@ function endpointOf(environment: Environment): string {
     throw new ConfigError("HF_ENDPOINT holds a user name or password: the Hub's token comes from HF_TOKEN alone.");
   }
   if (url === undefined || !isWeb || url.search !== "" || url.hash !== "") {
-    throw new ConfigError(
-      `HF_ENDPOINT must be the address of a Hub, such as ${DEFAULT_ENDPOINT}, not ${JSON.stringify(text)}.`,
-    );
+    // What stands before an @ may be a password.
+    const shown = JSON.stringify(text.replace(/^.*@/s, "…@"));
+    throw new ConfigError(`HF_ENDPOINT must be the address of a Hub, such as ${DEFAULT_ENDPOINT}, not ${shown}.`);
   }
   return url.href.replace(/\/+$/, "");
 }

@@ -12,6 +12,7 @@ import type { DeviceKind } from "../compute/device.ts";
 import { devices } from "../compute/devices.ts";
 import { DEFAULT_DEVICE } from "../compute/node-devices.ts";
 import { engines } from "../engine/open.ts";
+import { isFloatDType } from "../graph/tensor-type.ts";
 import { RunDirectory } from "../run/run-directory.ts";
 import type { Recipe } from "./schema.ts";
 import { pinThreads } from "./threads.ts";
@@ -57,11 +58,13 @@ export async function openRunDirectory(
  * @throws AhaError where none is there
  */
 export async function pinDevice(recipe: Recipe, recorded?: unknown, asksForDevice?: boolean): Promise<Recipe> {
-  const { device, threads } = recipe.engine;
+  const { device, threads, dtype } = recipe.engine;
   const isAskedFor = device !== undefined && (asksForDevice ?? kindOf(device)?.resolve === undefined);
   const chosen = recorded === undefined || isAskedFor ? device : deviceIn(recorded);
   const resolve = kindOf(chosen)?.resolve;
-  return withDevice(recipe, resolve ? await resolve({ threads: threads ?? defaultThreads() }) : chosen);
+  if (resolve === undefined) return withDevice(recipe, chosen);
+  const options = { threads: threads ?? defaultThreads(), ...(isFloatDType(dtype) && { dtype }) };
+  return withDevice(recipe, await resolve(options));
 }
 
 function kindOf(device: unknown): DeviceKind | undefined {

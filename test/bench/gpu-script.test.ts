@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
@@ -35,4 +37,24 @@ describe.skipIf(process.platform === "win32")("bench/gpu.sh", () => {
       for (const device of devices.split(" ")) expect(names).toContain(`conformance-${device}`);
     },
   );
+
+  it.each([
+    [["float32", "float16"], "float16"],
+    [undefined, "float32"],
+  ])("measures WebGPU whose driver has %j in %s", (dtypes, expected) => {
+    const root = mkdtempSync(join(tmpdir(), "aha-gpu-script-"));
+    try {
+      // In npx's place: what the doctor says, and of everything else what it was asked for.
+      const answer = JSON.stringify({ devices: [{ device: "webgpu", found: dtypes !== undefined, dtypes }] });
+      const npx = `#!/bin/sh\ncase "$*" in *doctor*) echo '${answer}' ;; *) echo "$*" ;; esac\n`;
+      writeFileSync(join(root, "npx"), npx, { mode: 0o755 });
+      const env = { ...process.env, PATH: `${root}:${process.env.PATH}`, PYTHON: "false", AHA_GPU_DEVICES: "webgpu" };
+      execFileSync("bash", ["bench/gpu.sh", join(root, "out")], { cwd: ROOT, env });
+      for (const part of ["decode-webgpu-0.5b-64", "train-webgpu-3b", "step-webgpu-3b"]) {
+        expect(readFileSync(join(root, "out", `${part}.log`), "utf8"), part).toContain(`--dtype ${expected} `);
+      }
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
+  });
 });

@@ -11,6 +11,8 @@ describe("aha doctor --devices", () => {
     const names = devices.map(({ device: name }: { device: string }) => name);
     expect(names).toEqual(["cpu", "webgpu", "cuda"]);
     expect(devices[0].found).toBe(true);
+    expect(devices[0]).toMatchObject({ dtypes: ["float32"], emulated: ["bfloat16", "float16"] });
+    expect(onnxruntime.warning).toBeUndefined();
     for (const { found, missing } of devices) if (!found) expect(missing).toMatch(/install|needs|Install|use webgpu/);
   });
 

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { main } from "../../src/cli/main.ts";
 import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
 import type { Device, DeviceKind, Session } from "../../src/compute/device.ts";
+import { DeviceMemoryError } from "../../src/compute/gpu/faults.ts";
 import { DeviceLostError } from "../../src/errors.ts";
 import { extend } from "../../src/extend.ts";
 import { readRun } from "../../src/run/run-reader.ts";
@@ -16,6 +17,8 @@ import { recordedConsole } from "./console.ts";
 let root: string;
 /** Asked before each program runs. */
 let isLost = () => false;
+const lost = () => new DeviceLostError("The device was lost while it computed.");
+let fault: () => Error = lost;
 
 /** The CPU, which goes away. */
 function brittle(cpu: CpuDevice): Device {
@@ -24,7 +27,7 @@ function brittle(cpu: CpuDevice): Device {
     const bind: Session["bind"] = (inputs, outputs) => {
       const run = session.bind(inputs, outputs);
       return async () => {
-        if (isLost()) throw new DeviceLostError("The device was lost while it computed.");
+        if (isLost()) throw fault();
         await run();
       };
     };
@@ -71,6 +74,33 @@ async function lostRun(name: string, recipe = SMOKE_RECIPE) {
   const [here, onCpu] = [...stderr.matchAll(/^ {2}aha (run .*?)(?: {3}\(.*)?$/gm)].map(([, line]) => line!.split(" "));
   return { out, here: here!, onCpu: onCpu! };
 }
+
+describe("a run whose device has too little memory", () => {
+  it("goes on on the processors, with the command that its error names", async () => {
+    const out = join(root, "full");
+    fault = () => new DeviceMemoryError(new Error("Failed to allocate memory"));
+    isLost = () => existsSync(join(out, "checkpoints", "cold-start-000002"));
+    const { code, stderr } = await aha("run", SMOKE_RECIPE, ...SETS, "--device", "brittle", "--out", out, "--quiet");
+    [isLost, fault] = [() => false, lost];
+    expect(code).toBe(1);
+    expect(stderr).toContain("The device has too little memory");
+    const commands = [...stderr.matchAll(/^ {2}aha (run .*?)(?: {3}\(.*)?$/gm)].map(([, line]) => line!.split(" "));
+    expect(commands).toHaveLength(1);
+    expect(commands[0]!.slice(-3)).toEqual(["--resume", "--device", "cpu"]);
+    expect((await aha(...commands[0]!)).code).toBe(0);
+    expect(readRun(out).summary).toBeDefined();
+  });
+
+  it("from the beginning leaves nothing to go on with, and names nothing", async () => {
+    const out = join(root, "never-begun");
+    const absent = { ...kind, name: "absent", open: () => Promise.reject(lost()) };
+    extend({ devices: [absent] });
+    const { code, stderr } = await aha("run", SMOKE_RECIPE, ...SETS, "--device", "absent", "--out", out, "--quiet");
+    expect([code, existsSync(out)]).toEqual([1, false]);
+    expect(stderr).toContain("The device was lost");
+    expect(stderr).not.toContain("To go on");
+  });
+});
 
 describe("a run whose device is lost", () => {
   it("goes on on the same device, with the bytes of a run that was not interrupted", async () => {

@@ -1,19 +1,21 @@
 /** What of a GPU can be tested without one. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import type { DeviceTensor } from "../../src/compute/device.ts";
 import { rowCopyGraph, rowCopyOf } from "../../src/compute/gpu/block-copy.ts";
-import { cudaLibrariesBeside, cudaProviderBeside } from "../../src/compute/gpu/cuda.ts";
-import { explained, MEMORY_KEYS, outOfMemory } from "../../src/compute/gpu/gpu-queue.ts";
+import { CUDA, cudaLibrariesBeside, cudaProviderBeside, loadCudaLibrary } from "../../src/compute/gpu/cuda.ts";
+import { GpuDevice } from "../../src/compute/gpu/gpu-device.ts";
 import { nodesOnHost } from "../../src/compute/gpu/gpu-session.ts";
 import { read, tensorOf } from "../../src/compute/host-memory.ts";
-import { LIBRARY_VARIABLE, OrtApi } from "../../src/compute/ort/ort-api.ts";
+import { apiTable, OrtApi } from "../../src/compute/ort/ort-api.ts";
+import { EXAMINED_VERSION, LIBRARY_VARIABLE, versionWarning } from "../../src/compute/ort/version.ts";
 import { compile } from "../../src/compute/program.ts";
-import { AhaError, DeviceLostError, RuntimeFailure } from "../../src/errors.ts";
+import { AhaError } from "../../src/errors.ts";
 import { device } from "../graph/evaluate.ts";
+import { stubbedEnvironment, stubbedProvider } from "./native-stub.ts";
 
 const root = mkdtempSync(join(tmpdir(), "aha-gpu-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -61,29 +63,6 @@ describe("nodes that fell back to the host", () => {
   });
 });
 
-describe("memory that is not there", () => {
-  it("is an error with the keys that help; other failures stay what they are", () => {
-    const failure = new RuntimeFailure("ONNX Runtime, Run: Failed to allocate memory for requested buffer of size 8");
-    expect((outOfMemory(failure) as Error).message).toContain(MEMORY_KEYS);
-    const invalid = new RuntimeFailure(
-      "ONNX Runtime, CopyTensors: [Invalid Buffer (unlabeled)] is invalid due to a previous error.",
-    );
-    expect((outOfMemory(invalid) as Error).message).toContain("allows no buffer of that size");
-    const other = new RuntimeFailure("ONNX Runtime, Run: indices out of range");
-    expect(outOfMemory(other)).toBe(other);
-    expect(explained(other)).toBe(other);
-    expect((explained(failure) as Error).message).toContain(MEMORY_KEYS);
-  });
-
-  it("nor is a device that was lost: the error says how a run goes on", () => {
-    const failure = new RuntimeFailure(
-      "ONNX Runtime, Run: WebGPU device lost (2): a valid external Instance reference no longer exists",
-    );
-    expect((explained(failure) as Error).message).toContain("--resume --device cpu");
-    expect(explained(failure)).toBeInstanceOf(DeviceLostError);
-  });
-});
-
 describe("CUDA's libraries", () => {
   it("are found in the folders of the same site-packages, each after those that it needs", () => {
     const capi = join(root, "site-packages/onnxruntime/capi");
@@ -104,6 +83,26 @@ describe("CUDA's libraries", () => {
     }
     expect(cudaProviderBeside(library)).toMatchObject({ missing: expect.stringMatching(/webgpu|AHA_ORT_LIBRARY/) });
   });
+
+  it("of which one is damaged: the error names it and the command that mends it", async () => {
+    const packages = join(root, "cuda/lib/python3.12/site-packages");
+    const damaged = join(packages, "nvidia/cuda_runtime/lib/libcudart.so.13");
+    const library = join(packages, "onnxruntime/capi/libonnxruntime.so.1.30.0");
+    for (const path of [damaged, library, join(library, "../libonnxruntime_providers_cuda.so")]) {
+      mkdirSync(join(path, ".."), { recursive: true });
+      writeFileSync(path, "");
+    }
+    expect(() => loadCudaLibrary(damaged)).toThrow(AhaError);
+    const environment = stubbedEnvironment();
+    const opening = GpuDevice.over({ ...environment, api: { ...environment.api, libraryPath: library } }, CUDA);
+    const error = await opening.catch((thrown: Error) => thrown as Error);
+    // What `auto` and `aha doctor --devices` go on after.
+    expect(error).toBeInstanceOf(AhaError);
+    if (process.platform !== "linux") return;
+    expect((error as Error).message).toContain(`Cannot load ${damaged}, which CUDA needs: `);
+    expect((error as Error).message).toContain(`${join(root, "cuda/bin/pip")} install --force-reinstall`);
+    expect(environment.calls).toEqual([]);
+  });
 });
 
 describe(`a library that ${LIBRARY_VARIABLE} names`, () => {
@@ -111,11 +110,49 @@ describe(`a library that ${LIBRARY_VARIABLE} names`, () => {
     delete process.env[LIBRARY_VARIABLE];
   });
 
-  it("and that is no library, or another one, is refused with its path", () => {
+  it("and that is no library is refused with its path", () => {
     const path = join(root, "text.so");
     writeFileSync(path, "no library");
     process.env[LIBRARY_VARIABLE] = path;
     expect(() => new OrtApi()).toThrow(new RegExp(`${LIBRARY_VARIABLE} names`));
     expect(() => new OrtApi()).toThrow(AhaError);
+  });
+
+  it.runIf(process.platform === "linux")("and that is another library is refused with its path", () => {
+    process.env[LIBRARY_VARIABLE] = "libc.so.6";
+    expect(() => new OrtApi()).toThrow("libc.so.6 is no library of ONNX Runtime");
+    expect(() => new OrtApi()).toThrow(AhaError);
+  });
+
+  it("and that is an older ONNX Runtime, without all of the calls, is refused with its version", () => {
+    const asked: number[] = [];
+    const older = () =>
+      apiTable({ version: "1.23.2", libraryPath: "/old/libonnxruntime.so" }, (version) => {
+        asked.push(version);
+        return null;
+      });
+    expect(older).toThrow("/old/libonnxruntime.so is ONNX Runtime 1.23.2, and Aha needs 1.24 or later");
+    expect(older).toThrow(AhaError);
+    expect(asked).toEqual([24, 24]);
+  });
+
+  it("and that is of another minor version is warned of: kernels were looked at in one", async () => {
+    const libraryPath = "/new/libonnxruntime.so";
+    for (const version of ["1.30.0", "1.30.2", "1.30.0-dev"])
+      expect(versionWarning({ version, libraryPath })).toBeUndefined();
+    for (const version of ["1.31.0", "1.29.1", "1.3.0", "2.30.0"]) {
+      expect(versionWarning({ version, libraryPath }), version).toMatch(
+        new RegExp(`^${libraryPath} is ONNX Runtime ${version}, .* is of 1.30: .*AHA_ORT_LIBRARY`),
+      );
+    }
+    const other = await GpuDevice.over(stubbedEnvironment("1.31.0"), stubbedProvider());
+    expect(other.warnings).toEqual([expect.stringContaining("ONNX Runtime 1.31.0")]);
+    expect((await GpuDevice.over(stubbedEnvironment(), stubbedProvider())).warnings).toEqual([]);
+  });
+
+  it("is compared with the version that is installed", () => {
+    const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+    expect(dependencies["onnxruntime-node"]).toMatch(new RegExp(`^${EXAMINED_VERSION}\\.\\d+$`));
+    expect(device.warnings).toEqual([]);
   });
 });

@@ -8,7 +8,7 @@ import type { ModelFigures } from "../../src/doctor/diagnosis.ts";
 import { evaluationSeconds } from "../../src/doctor/evaluation-time.ts";
 import { knownModel } from "../../src/doctor/known-models.ts";
 import { usualLearningRates } from "../../src/doctor/learning-rate.ts";
-import { deviceMemoryFindings } from "../../src/doctor/machine-findings.ts";
+import { bufferFindings, deviceMemoryFindings, dtypeFindings } from "../../src/doctor/machine-findings.ts";
 import { estimatePeakBytes, peakBytesFromTrials } from "../../src/doctor/memory-estimate.ts";
 import { recipeFindings } from "../../src/doctor/recipe-findings.ts";
 import { firstProblems, overlapFindings } from "../../src/doctor/task-findings.ts";
@@ -37,6 +37,25 @@ async function staticFindings(...overrides: string[]) {
 
 const RL = "stages.r1-zero";
 const ONE_STEP = [`${RL}.minibatchesPerIteration=1`, `${RL}.updatesPerIteration=1`];
+
+describe("a device that cannot sample in the recipe's dtype", () => {
+  it.each<[string, string | undefined, RegExp | undefined]>([
+    ["cuda", undefined, /cuda cannot sample in float32.*engine\.dtype: bfloat16/],
+    ["cuda", "bfloat16", undefined],
+    ["webgpu", "bfloat16", /webgpu does not compute in bfloat16: take float32 or float16 for engine\.dtype/],
+    ["webgpu", undefined, undefined],
+    ["cpu", "bfloat16", undefined],
+    ["auto", undefined, undefined],
+  ])("%s, %s", async (device, dtype, expected) => {
+    const { engine } = await loadRecipe(SMOKE_RECIPE, [
+      `engine.device=${device}`,
+      ...(dtype ? [`engine.dtype=${dtype}`] : []),
+    ]);
+    const found = dtypeFindings({ engine });
+    expect(names(found)).toEqual(expected ? ["error engine"] : []);
+    if (expected) expect(found[0]!.measured).toMatch(expected);
+  });
+});
 
 describe("findings of a recipe alone", () => {
   it("has none to speak of for the smoke recipe", async () => {
@@ -251,7 +270,7 @@ describe("the memory of a GPU", () => {
   };
 
   it("is that of the plan in docs/gpu.md, part by part", async () => {
-    const { parts, bytes, largestBufferBytes } = await need();
+    const { parts, bytes, largestBufferBytes, largestBuffer } = await need();
     const of = Object.fromEntries(parts.map((part) => [part.what, part.bytes / 1e9]));
     const parameters = (3_085_938_688 * 4) / 1e9;
     for (const what of ["weights", "gradients", "gradients of further micro-batches", "reference policy"]) {
@@ -259,7 +278,12 @@ describe("the memory of a GPU", () => {
     }
     expect(of["moments of AdamW"]).toBeCloseTo(2 * parameters, 6);
     expect(of["key-value cache"]).toBeCloseTo((192 * 1280 * 2 * 36 * 2 * 128 * 4) / 1e9, 6);
-    expect(largestBufferBytes).toBe(151_936 * 2048 * 4);
+    expect([largestBufferBytes, largestBuffer]).toEqual([151_936 * 2048 * 4, "the largest weight"]);
+    const finding = bufferFindings({ largestBuffer, largestBufferBytes }, "webgpu");
+    expect(names(finding)).toEqual(["note device-buffer"]);
+    expect(finding[0]!.measured).toContain("(the largest weight) takes 1.2 GiB");
+    expect(bufferFindings({ largestBuffer, largestBufferBytes }, "cuda")).toEqual([]);
+    expect(bufferFindings({ largestBuffer, largestBufferBytes: 2 ** 28 }, "webgpu")).toEqual([]);
     expect(bytes / 1e9).toBeGreaterThan(100);
     expect(bytes / 1e9).toBeLessThan(125);
   });

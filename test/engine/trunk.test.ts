@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
 import type { Device } from "../../src/compute/device.ts";
-import { requireTrunk } from "../../src/engine/local/trunk.ts";
+import { requireDType } from "../../src/compute/device-dtype.ts";
 import { openEngine, openRewardModel, openSharedBase } from "../../src/engine/open.ts";
 import { AhaError, ConfigError, EngineError } from "../../src/errors.ts";
 import { ONNX_RUNTIME_CUDA, ONNX_RUNTIME_WEBGPU } from "../../src/graph/target.ts";
@@ -62,10 +62,10 @@ describe("an engine in bfloat16", () => {
     const path = await writeModel(config);
     await expect(openEngine({ kind: "local", dtype: "float8" }, { path }, compute)).rejects.toThrow(ConfigError);
     const webgpu = { name: "webgpu", target: ONNX_RUNTIME_WEBGPU } as Device;
-    await expect(requireTrunk(webgpu, "bfloat16")).rejects.toThrow(EngineError);
-    await expect(requireTrunk(webgpu, "bfloat16")).rejects.toThrow(/webgpu does not compute in bfloat16.*float16/);
-    await requireTrunk({ name: "cuda", target: ONNX_RUNTIME_CUDA } as Device, "bfloat16");
+    await expect(requireDType(webgpu, "bfloat16")).rejects.toThrow(EngineError);
+    await expect(requireDType(webgpu, "bfloat16")).rejects.toThrow(/webgpu does not compute in bfloat16.*float16/);
+    await requireDType({ name: "cuda", target: ONNX_RUNTIME_CUDA } as Device, "bfloat16");
     const without = { ...webgpu, requireHalf: () => Promise.reject(new AhaError("no shader-f16")) };
-    await expect(requireTrunk(without, "float16")).rejects.toThrow("no shader-f16");
+    await expect(requireDType(without, "float16")).rejects.toThrow("no shader-f16");
   });
 });

@@ -59,8 +59,11 @@ describe("settings", () => {
   it("take the endpoint and offline mode as they are meant", () => {
     expect(settings({}).endpoint).toBe("https://huggingface.co");
     expect(settings({ HF_ENDPOINT: "https://hub.example/base/" }).endpoint).toBe("https://hub.example/base");
-    for (const bad of ["hub.example", "ftp://x", "https://user:secret@x", "https://x?y"]) {
-      expect(() => settings({ HF_ENDPOINT: bad }), bad).toThrow("HF_ENDPOINT must be the address of a Hub");
+    for (const bad of ["hub.example", "ftp://x", "https://user:hidden/word@x", "https://x?y"]) {
+      expect(() => settings({ HF_ENDPOINT: bad }), bad).toThrow(/HF_ENDPOINT must be the address of a Hub(?!.*hidden)/);
+    }
+    for (const bad of ["https://user:hidden@x", "https://:hidden@x", "https://hidden@x", "ftp://user:hidden@x"]) {
+      expect(() => settings({ HF_ENDPOINT: bad }), bad).toThrow(/holds a user name or password(?!.*hidden)/);
     }
     expect(["1", "true", "YES", "on"].map((text) => settings({ HF_HUB_OFFLINE: text }).offline)).not.toContain(false);
     expect(["", "0", "false", "no"].map((text) => settings({ HF_HUB_OFFLINE: text }).offline)).not.toContain(true);

@@ -35,9 +35,8 @@ ROWS = [
     }
     for i in range(512)
 ]
-datasets.load_dataset = lambda *_args, **_kwargs: datasets.DatasetDict(
-    {"train": datasets.Dataset.from_list(ROWS), "test": datasets.Dataset.from_list(ROWS[:16])}
-)
+SPLITS = {"train": datasets.Dataset.from_list(ROWS), "test": datasets.Dataset.from_list(ROWS[:16])}
+datasets.load_dataset = lambda *_args, split=None, **_kwargs: SPLITS[split] if split else datasets.DatasetDict(SPLITS)
 math_grading.extract_boxed = lambda response: response
 math_grading.grade_answer = lambda given, _truth: given.count("e") >= 5
 
@@ -100,8 +99,8 @@ def mathematics():
     for stale in (0, 1):
         trained.clear()
         what = f"math_rl, {stale} steps off policy" if stale else "math_rl"
-        options = {"env": "gsm8k", "group_size": 16, "groups_per_batch": 4, "max_tokens": 16, "learning_rate": 1e-2}
-        options |= {"lora_rank": 8, "loss_fn": "importance_sampling", "compute_post_kl": True, "max_steps": 14}
+        options = {"env": "gsm8k", "group_size": 16, "groups_per_batch": 4, "max_tokens": 16, "learning_rate": 3e-3}
+        options |= {"lora_rank": 8, "loss_fn": "importance_sampling", "compute_post_kl": True, "max_steps": 8}
         if stale:
             options["max_steps_off_policy"] = stale
         rows = [row for row in run("math_rl.train", **options, eval_every=0, save_every=1) if KL in row]

@@ -16,6 +16,7 @@ import {
   type WireForwardBackwardOutput,
   type WireSampleResponse,
 } from "../../src/tinker/messages.ts";
+import { asSkyrlFsdp } from "./as-skyrl-fsdp.ts";
 import { startTinker } from "./tinker-server.ts";
 
 const server = await startTinker({ limits: { mostModels: 64 } });
@@ -112,7 +113,7 @@ describe("a server that behaves as its profile says", () => {
     ["hosted", behaving({})],
     ["aha", behaving({})],
     ["skyrl", behaving({ sample: shortened, step: asSkyrl(true) })],
-    ["skyrl-fsdp", behaving({ sample: shortened, step: asSkyrl(false) })],
+    ["skyrl-fsdp", asSkyrlFsdp(fetchWire(server.url))],
     ["tuft", behaving({})],
     // The model ended what it wrote to the first three prompts.
     ["hosted", behaving({ sample: early(3, STOP_REASON.stop) })],

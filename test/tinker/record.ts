@@ -1,7 +1,7 @@
 /**
  * `npm run record:tinker -- PROFILE URL BASE_MODEL DIRECTORY SERVER`: runs the scenario on a server and writes what went over the
  * wire to test/golden/tinker/PROFILE.json. DIRECTORY is the base's, SERVER says in words what answers (with the word "toy" where
- * its numbers mean nothing). Of servers without seeds, and with ids of their own, each recording is another one.
+ * its numbers mean nothing; with the word "made" where Aha's server is asked, and its answers are made those of PROFILE). Of servers without seeds, and with ids of their own, each recording is another one.
  */
 
 import { mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
@@ -12,6 +12,7 @@ import { diskFolder } from "../../src/disk-folder.ts";
 import { openTinkerPolicy } from "../../src/engine/tinker/open-tinker.ts";
 import { fetchWire } from "../../src/engine/tinker/transport.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
+import { asSkyrlFsdp } from "./as-skyrl-fsdp.ts";
 import { type Recording, recordingWire } from "./recorded.ts";
 import { runScenario } from "./scenario.ts";
 
@@ -24,7 +25,9 @@ const isToy = /toy/.test(server);
 /** What the base is called in the recording. */
 const NAME = "base";
 
-const { wire, exchanges } = recordingWire(fetchWire(url));
+const isMade = /made/.test(server);
+if (isMade && profile !== "skyrl-fsdp") throw new Error("Answers are made for the profile skyrl-fsdp alone.");
+const { wire, exchanges } = recordingWire(isMade ? asSkyrlFsdp(fetchWire(url)) : fetchWire(url));
 const lora = { rank: 4, alpha: 32, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
 const open = (probes: boolean) =>
   openTinkerPolicy(
@@ -51,7 +54,7 @@ const neutralExchanges = exchanges.map((exchange) => ({
   answer: neutral(exchange.answer),
 }));
 const recording: Recording = {
-  ...{ profile, server, ...(isToy && { isToy }), refusal, baseModel: NAME, config },
+  ...{ profile, server, ...(isToy && { isToy }), ...(isMade && { isMade }), refusal, baseModel: NAME, config },
   ...{ exchanges: neutralExchanges, outcome },
 };
 const place = fileURLToPath(new URL("../golden/tinker/", import.meta.url));

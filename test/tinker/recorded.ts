@@ -22,6 +22,8 @@ export interface Recording {
   readonly server: string;
   /** Its model is a toy: what it answers has the right form, and means nothing. */
   readonly isToy?: boolean;
+  /** Aha's server was asked, and its answers were made those of the profile: the server of that name was not. */
+  readonly isMade?: boolean;
   /** The server was compared with its profile first, as a run does: what was refused, or null. Absent: it was not. */
   readonly refusal?: string | null;
   readonly baseModel: string;

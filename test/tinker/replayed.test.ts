@@ -93,6 +93,11 @@ describe.each(recordings.map((recording) => [recording.profile, recording] as co
         expect(gradNorm === null).toBe(profileNamed(name).gradientNorm === undefined);
         expect(furthest(logprobs, i === 0 ? before : steps[i - 1]!.logprobs)).toBeGreaterThan(1e-4);
       }
+      // The weights are those of a mean over tokens, and the second loss is cross-entropy: its value is known.
+      const tokens = steps[0]!.logprobs.flat();
+      const mean = -tokens.reduce((sum, logprob) => sum + logprob, 0) / tokens.length;
+      expect(SCENARIO_LOSSES[1].name).toBe("cross_entropy");
+      expect(Math.abs(steps[1]!.loss - mean)).toBeLessThan(1e-5 * mean);
       const last = steps.at(-1)!.logprobs;
       expect(furthest(moved, last)).toBeGreaterThan(1e-4);
       expect(furthest(reference, last)).toBeLessThanOrEqual(2e-6);

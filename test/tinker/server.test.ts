@@ -154,6 +154,26 @@ describe("what is refused", () => {
     expect(defects).toEqual([]);
   });
 
+  it("what a full disk has no place for, by a future that fails; the model trains on", async () => {
+    const { ask, post, result, newModel, policies, defects } = await startAsked();
+    const model = await newModel();
+    const full = Object.assign(new Error("ENOSPC: no space left on device, write"), {
+      code: "ENOSPC",
+      syscall: "write",
+    });
+    const policy = policies[0]! as { saveState: (directory: string) => Promise<void> };
+    policy.saveState = () => Promise.reject(full);
+    const refused = await result(await post("save_weights", { model_id: model, seq_id: 1, path: "one" }));
+    expect(refused).toMatchObject({ category: "server", error: expect.stringMatching(/disk is full.*Delete some/) });
+    expect((await ask("GET", `training_runs/${model}/checkpoints`)).json.checkpoints).toEqual([]);
+    expect((await result(await post("forward_backward", pass(model, 2)))).error).toBeUndefined();
+    delete (policy as Partial<typeof policy>).saveState;
+    expect((await result(await post("save_weights", { model_id: model, seq_id: 3, path: "one" }))).path).toMatch(
+      /one$/,
+    );
+    expect(defects).toEqual([]);
+  });
+
   it("a request without the key, or with a wrong one; health is told without", async () => {
     const { url } = await startTinker({ apiKey: "tml-right" });
     const ask = (path: string, headers: Record<string, string> = {}) => fetch(`${url}/api/v1/${path}`, { headers });

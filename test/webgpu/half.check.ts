@@ -10,8 +10,8 @@
 import { describe, expect, it } from "vitest";
 import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
 import type { Device } from "../../src/compute/device.ts";
+import { requireDType } from "../../src/compute/device-dtype.ts";
 import type { LocalPolicy } from "../../src/engine/local/local-policy.ts";
-import { requireTrunk } from "../../src/engine/local/trunk.ts";
 import { AhaError } from "../../src/errors.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
@@ -51,7 +51,7 @@ const most = (values: readonly number[]) => Math.max(...values);
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
 for (const dtype of ["bfloat16", "float16"] as const) {
-  const refusal = await requireTrunk(device, dtype).then(
+  const refusal = await requireDType(device, dtype).then(
     () => undefined,
     (error: unknown) => {
       if (error instanceof AhaError) return error.message;

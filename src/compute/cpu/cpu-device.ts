@@ -12,6 +12,7 @@ import { hostKernels } from "../host-kernels.ts";
 import { allocateHost, copyBlocks, elementsOf, requireElements, setAll } from "../host-memory.ts";
 import { OrtEnvironment } from "../ort/environment.ts";
 import { NativeNames, type OrtApi, type Pointer, pointerArray } from "../ort/ort-api.ts";
+import { versionWarning } from "../ort/version.ts";
 import { CpuTensor, cpuTensor } from "./cpu-tensor.ts";
 
 /**
@@ -32,6 +33,7 @@ export class CpuDevice implements Device {
   static #instance: CpuDevice | undefined;
   readonly name: string;
   readonly target = ONNX_RUNTIME_CPU;
+  readonly warnings: readonly string[];
   readonly kernels = hostKernels(this, (tensor, first, count) => this.#rows(tensor, first, count));
   readonly #api: OrtApi;
   readonly #environment: Pointer;
@@ -48,6 +50,8 @@ export class CpuDevice implements Device {
   private constructor({ api, threads, handle, hostMemory }: OrtEnvironment) {
     this.name = `cpu, ${threads} ${threads === 1 ? "thread" : "threads"}`;
     this.#api = api;
+    const version = versionWarning(api);
+    this.warnings = version === undefined ? [] : [version];
     this.#environment = handle;
     this.#memoryInfo = hostMemory;
     const arena = this.#api.create("CreateArenaCfg", NO_LIMIT, NEXT_POWER_OF_TWO, DEFAULT, UNCUT_BYTES);

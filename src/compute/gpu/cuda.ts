@@ -10,7 +10,9 @@ import { dirname, join } from "node:path";
 import koffi from "koffi";
 import { AhaError } from "../../errors.ts";
 import { ONNX_RUNTIME_CUDA } from "../../graph/target.ts";
-import { LIBRARY_VARIABLE, NativeNames } from "../ort/ort-api.ts";
+import { shellWord } from "../../shell-word.ts";
+import { NativeNames } from "../ort/ort-api.ts";
+import { LIBRARY_VARIABLE } from "../ort/version.ts";
 import type { GpuProvider } from "./provider.ts";
 
 const PROVIDER = "CUDAExecutionProvider";
@@ -24,10 +26,37 @@ const PROVIDER_LIBRARY: Partial<Record<NodeJS.Platform, string>> = {
 /** What the provider links to, in an order in which each finds those before it. */
 const CUDA_LIBRARIES = ["cudart", "nvJitLink", "cublasLt", "cublas", "cufft", "curand", "cudnn"] as const;
 
+const PACKAGES = '"onnxruntime-gpu[cuda,cudnn]==1.30.0"';
+
 /** What to type for it. */
 const INSTALL_CUDA =
-  'python3 -m venv cuda && cuda/bin/pip install "onnxruntime-gpu[cuda,cudnn]==1.30.0", then ' +
+  `python3 -m venv cuda && cuda/bin/pip install ${PACKAGES}, then ` +
   `${LIBRARY_VARIABLE}=cuda/lib/python3…/site-packages/onnxruntime/capi/libonnxruntime.so.1.30.0`;
+
+/**
+ * Loads a library of CUDA, so that the provider finds it by its name. Throws AhaError for one that cannot be loaded: a file that
+ * is damaged, or empty, or links to what is not there.
+ */
+export function loadCudaLibrary(path: string): void {
+  try {
+    koffi.load(path);
+  } catch (error) {
+    // The loader's words begin with the path, and koffi's with "Failed to load shared library".
+    const words = error instanceof Error ? error.message : String(error);
+    const reason = words.replace("Failed to load shared library: ", "").replace(`${path}: `, "").replace(/\.$/, "");
+    throw new AhaError(
+      `Cannot load ${path}, which CUDA needs: ${reason}. Install the libraries again: ` +
+        `${pipBeside(path)} install --force-reinstall ${PACKAGES}.`,
+      { cause: error },
+    );
+  }
+}
+
+/** The pip of the environment in whose site-packages a file is; any pip where that is not to be seen. */
+function pipBeside(path: string): string {
+  const environment = /^(.*)\/lib\/python3[^/]*\/site-packages\//.exec(path)?.[1];
+  return environment === undefined ? "pip" : shellWord(`${environment}/bin/pip`);
+}
 
 /** The provider of CUDA. */
 export const CUDA: GpuProvider = {
@@ -37,7 +66,7 @@ export const CUDA: GpuProvider = {
   prepare: ({ api, handle }) => {
     const library = cudaProviderBeside(api.libraryPath);
     if (typeof library !== "string") throw new AhaError(library.missing);
-    for (const path of cudaLibrariesBeside(api.libraryPath)) koffi.load(path);
+    for (const path of cudaLibrariesBeside(api.libraryPath)) loadCudaLibrary(path);
     // Without it tensors cannot be copied (`CopyTensors`).
     api.call("RegisterExecutionProviderLibrary", handle, PROVIDER, library);
   },

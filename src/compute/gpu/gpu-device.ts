@@ -6,16 +6,18 @@
  * the processors unseen.
  */
 
-import { AhaError, GraphError, RuntimeFailure } from "../../errors.ts";
+import { AhaError, DeviceLostError, GraphError, RuntimeFailure } from "../../errors.ts";
 import { type LoweredGraph, lowerToOnnx } from "../../graph/onnx.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
 import type { HalfDType } from "../../graph/tensor-type.ts";
-import type { BlockCopy, Device, DeviceTensor, HostArrays, StoredDType } from "../device.ts";
+import type { BlockCopy, Device, DeviceTensor, HostArrays, StoredDType, TensorUse } from "../device.ts";
 import { GraphKernels } from "../graph-kernels.ts";
 import { allocateHost, elementsOf, requireElements } from "../host-memory.ts";
-import { OrtEnvironment } from "../ort/environment.ts";
+import { type NativeEnvironment, OrtEnvironment } from "../ort/environment.ts";
+import { versionWarning } from "../ort/version.ts";
 import { requireComputes, triedResults } from "../try-out.ts";
 import { rowCopyGraph, rowCopyOf } from "./block-copy.ts";
+import { DeviceMemoryError, explaining } from "./faults.ts";
 import { GpuQueue, type Traffic } from "./gpu-queue.ts";
 import { compileSession, GpuSession } from "./gpu-session.ts";
 import { GpuTensor, HostTensor } from "./gpu-tensor.ts";
@@ -26,6 +28,7 @@ export class GpuDevice implements Device {
   static readonly #opened = new Map<GpuProvider, Promise<GpuDevice>>();
   readonly name: string;
   readonly target: LoweringTarget;
+  readonly warnings: readonly string[];
   readonly kernels = new GraphKernels(this);
   readonly #provider: GpuProvider;
   readonly #queue: GpuQueue;
@@ -41,7 +44,8 @@ export class GpuDevice implements Device {
   static open(provider: GpuProvider, threads: number): Promise<GpuDevice> {
     let opened = GpuDevice.#opened.get(provider);
     if (opened === undefined) {
-      opened = GpuDevice.#begin(provider, threads);
+      // Not at once: what throws is an opening that failed, too.
+      opened = (async () => GpuDevice.over(OrtEnvironment.open(threads), provider))();
       GpuDevice.#opened.set(provider, opened);
       // Whoever mends what was missing may try again.
       opened.catch(() => GpuDevice.#opened.delete(provider));
@@ -49,8 +53,9 @@ export class GpuDevice implements Device {
     return opened;
   }
 
-  static async #begin(provider: GpuProvider, threads: number): Promise<GpuDevice> {
-    const environment = OrtEnvironment.open(threads);
+  /** A device of its own over an environment; programs take the process's (`open`). */
+  static async over(native: NativeEnvironment, provider: GpuProvider): Promise<GpuDevice> {
+    const environment = explaining(native);
     try {
       provider.prepare(environment);
       const { graph, outputs } = rowCopyGraph();
@@ -58,21 +63,31 @@ export class GpuDevice implements Device {
       const session = await compileSession(environment, provider, lowered);
       const queue = new GpuQueue(environment, provider);
       queue.allocateBy(session);
-      const device = new GpuDevice(provider, queue);
+      const version = versionWarning(environment.api);
+      const device = new GpuDevice(provider, queue, version === undefined ? [] : [version]);
       device.#copiers.set("float32", new GpuSession(queue, session, lowered));
       await requireComputes(device);
       return device;
     } catch (error) {
-      if (!(error instanceof RuntimeFailure)) throw error;
-      throw new AhaError(provider.absence(reasonOf(error)), { cause: error });
+      if (error instanceof DeviceMemoryError) {
+        throw new AhaError(
+          `${provider.name} is here, and has no memory left to compute a little: ${error.reason}. End what else computes ` +
+            "there, or compute on the processors: engine.device: cpu (--device cpu).",
+          { cause: error },
+        );
+      }
+      const failure = error instanceof DeviceLostError ? error.cause : error;
+      if (!(failure instanceof RuntimeFailure)) throw error;
+      throw new AhaError(provider.absence(reasonOf(failure)), { cause: error });
     }
   }
 
-  private constructor(provider: GpuProvider, queue: GpuQueue) {
+  private constructor(provider: GpuProvider, queue: GpuQueue, warnings: readonly string[]) {
     this.#provider = provider;
     this.#queue = queue;
     this.name = provider.name;
     this.target = provider.target;
+    this.warnings = warnings;
   }
 
   /** Bytes and runs since the device was opened. */
@@ -99,7 +114,8 @@ export class GpuDevice implements Device {
       const copy = rowCopyGraph(dtype);
       this.#copiers.set(dtype, await this.load(lowerToOnnx(copy.graph, copy.outputs, this.target)));
     } catch (error) {
-      if (!(error instanceof RuntimeFailure || error instanceof AhaError)) throw error;
+      if (error instanceof DeviceLostError || !(error instanceof RuntimeFailure || error instanceof AhaError))
+        throw error;
       throw new AhaError(
         `${this.name} cannot compute in ${dtype} here: ${reasonOf(error)}. Take float32 for engine.dtype (--dtype).`,
         { cause: error },
@@ -107,8 +123,8 @@ export class GpuDevice implements Device {
     }
   }
 
-  allocate<D extends StoredDType>(dtype: D, dims: readonly number[]): GpuTensor<D> {
-    return new GpuTensor(this.#queue, dtype, dims);
+  allocate<D extends StoredDType>(dtype: D, dims: readonly number[], use?: TensorUse): GpuTensor<D> {
+    return new GpuTensor(this.#queue, dtype, dims, { use });
   }
 
   allocateOnHost<D extends StoredDType>(dtype: D, dims: readonly number[]): HostTensor<D> {
@@ -119,7 +135,7 @@ export class GpuDevice implements Device {
   view<D extends StoredDType>(tensor: DeviceTensor<D>, dims: readonly number[]): GpuTensor<D> {
     const whole = gpuTensor(tensor);
     requireElements(elementsOf(tensor.dims), dims);
-    return new GpuTensor(this.#queue, tensor.dtype, dims, whole);
+    return new GpuTensor(this.#queue, tensor.dtype, dims, { whole });
   }
 
   hostMemory<D extends StoredDType>(tensor: DeviceTensor<D>): HostArrays[D] | undefined {

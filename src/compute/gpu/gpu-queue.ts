@@ -6,19 +6,23 @@
  * follow one another are one transfer.
  */
 
-import { AhaError, DeviceLostError } from "../../errors.ts";
+import { RuntimeFailure } from "../../errors.ts";
 import { fromBfloat16, toBfloat16 } from "../../float-formats.ts";
 import { heldDType, ONNX_DTYPE } from "../../graph/onnx.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
 import type { HostArray, StoredDType } from "../device.ts";
 import { allocateHost, elementBytes, elementsOf, setAll } from "../host-memory.ts";
-import type { OrtEnvironment } from "../ort/environment.ts";
+import type { NativeEnvironment } from "../ort/environment.ts";
 import { type Pointer, pointerArray } from "../ort/ort-api.ts";
-import type { GpuTensor, NativeValues } from "./gpu-tensor.ts";
+import { DeviceMemoryError } from "./faults.ts";
+import type { AskedTensor, GpuTensor, NativeValues } from "./gpu-tensor.ts";
 import type { GpuProvider } from "./provider.ts";
 
 /** Uploads of so many bytes do not wait for the next run: a model that is read would be in memory twice. */
 const MOST_WAITING_BYTES = 2 ** 24;
+
+/** Any number but that of memory which was never written. */
+const PROBE = 2;
 
 /** What went between host and device, and what ran: what a step costs beside its arithmetic. */
 export interface Traffic {
@@ -35,7 +39,7 @@ export interface Traffic {
 /** The queue of a device; `allocator` is given when its first session is there. */
 export class GpuQueue implements NativeValues {
   readonly traffic: Traffic = { up: 0, down: 0, waits: 0, runs: 0 };
-  readonly environment: OrtEnvironment;
+  readonly environment: NativeEnvironment;
   readonly #memory: Pointer;
   #allocator: Pointer = 0n;
   readonly #waiting: (() => void)[] = [];
@@ -47,9 +51,14 @@ export class GpuQueue implements NativeValues {
   #isBusy = false;
 
   readonly #target: LoweringTarget;
+  readonly #sureBytes: number;
 
-  constructor(environment: OrtEnvironment, { memoryName, target }: Pick<GpuProvider, "memoryName" | "target">) {
+  constructor(
+    environment: NativeEnvironment,
+    { memoryName, target, sureBufferBytes = Number.POSITIVE_INFINITY }: GpuProvider,
+  ) {
     this.environment = environment;
+    this.#sureBytes = sureBufferBytes;
     this.#target = target;
     this.#memory = environment.api.create("CreateMemoryInfo", memoryName, 0, 0, 0);
   }
@@ -119,8 +128,6 @@ export class GpuQueue implements NativeValues {
       const host = this.hostValue(held, source.dims, data);
       try {
         await api.callAsync("CopyTensors", handle, pointerArray([source.handle]), pointerArray([host]), null, 1);
-      } catch (error) {
-        throw explained(error);
       } finally {
         api.release("ReleaseValue", host);
       }
@@ -148,18 +155,49 @@ export class GpuQueue implements NativeValues {
     return this.#valueOver(this.environment.hostMemory, data, data.byteLength, dtype, dims);
   }
 
-  nativeBuffer(dtype: StoredDType, dims: readonly number[]): Pointer {
+  nativeBuffer(tensor: AskedTensor): Pointer {
+    return this.#askingFor(tensor, () => this.#makeBuffer(tensor));
+  }
+
+  #makeBuffer({ dtype, dims }: AskedTensor): Pointer {
     const { api } = this.environment;
+    const buffer = api.create(
+      "CreateTensorAsOrtValue",
+      this.#allocator,
+      dimsOf(dims),
+      dims.length,
+      this.#onnxType(dtype),
+    );
+    if (this.#bytesOf({ dtype, dims }) > this.#sureBytes && !this.#holdsNumbers(buffer)) {
+      api.release("ReleaseValue", buffer);
+      throw new DeviceMemoryError(new RuntimeFailure("the buffer was not made"));
+    }
+    return buffer;
+  }
+
+  /**
+   * Whether a number that is written into a buffer can be read from it. WebGPU makes a buffer that its adapter does not allow all the
+   * same, and copies to and from it do nothing, without a word; what a program binds of it is an error, much later.
+   */
+  #holdsNumbers(buffer: Pointer): boolean {
+    const { api } = this.environment;
+    const data = allocateHost("float32", 1);
+    const host = this.hostValue("float32", [1], data);
+    const start = this.#valueOver(this.#memory, api.create("GetTensorMutableData", buffer), 4, "float32", [1]);
     try {
-      return api.create("CreateTensorAsOrtValue", this.#allocator, dimsOf(dims), dims.length, this.#onnxType(dtype));
-    } catch (error) {
-      throw explained(error);
+      data[0] = PROBE;
+      this.copyTensors([host], [start]);
+      data[0] = 0;
+      this.copyTensors([start], [host]);
+      return data[0] === PROBE;
+    } finally {
+      for (const value of [host, start]) api.release("ReleaseValue", value);
     }
   }
 
   nativeView(of: Pointer, dtype: StoredDType, dims: readonly number[]): Pointer {
     const data = this.environment.api.create("GetTensorMutableData", of);
-    return this.#valueOver(this.#memory, data, elementBytes(this.#held(dtype)) * elementsOf(dims), dtype, dims);
+    return this.#valueOver(this.#memory, data, this.#bytesOf({ dtype, dims }), dtype, dims);
   }
 
   releaseLater(handle: () => Pointer | undefined): void {
@@ -171,11 +209,14 @@ export class GpuQueue implements NativeValues {
 
   #transfer(uploads: readonly { readonly target: GpuTensor; readonly data: HostArray }[]): void {
     const hosts = uploads.map(({ target, data }) => this.hostValue(target.dtype, target.dims, data));
+    const handles = uploads.map(({ target }) => target.handle);
+    const bytes = (tensor: GpuTensor) => this.#bytesOf(tensor);
+    const largest = uploads.reduce(
+      (most, { target }) => (bytes(target) > bytes(most) ? target : most),
+      uploads[0]!.target,
+    );
     try {
-      this.copyTensors(
-        hosts,
-        uploads.map(({ target }) => target.handle),
-      );
+      this.#askingFor(largest, () => this.copyTensors(hosts, handles));
     } finally {
       for (const host of hosts) this.environment.api.release("ReleaseValue", host);
     }
@@ -184,6 +225,19 @@ export class GpuQueue implements NativeValues {
   #valueOver(memory: Pointer, data: unknown, bytes: number, dtype: StoredDType, dims: readonly number[]): Pointer {
     const operands = [memory, data, bytes, dimsOf(dims), dims.length, this.#onnxType(dtype)];
     return this.environment.api.create("CreateTensorWithDataAsOrtValue", ...operands);
+  }
+
+  /** What `work` returns; an error of memory says that it was for this tensor. */
+  #askingFor<T>(tensor: AskedTensor, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw error instanceof DeviceMemoryError ? error.for(tensor, this.#bytesOf(tensor)) : error;
+    }
+  }
+
+  #bytesOf({ dtype, dims }: AskedTensor): number {
+    return elementBytes(this.#held(dtype)) * elementsOf(dims);
   }
 
   /** The dtype that memory of a tensor is of, on the device. */
@@ -201,36 +255,4 @@ function dimsOf(dims: readonly number[]): BigInt64Array {
   const native = new BigInt64Array(new ArrayBuffer(Math.max(64, 8 * dims.length)), 0, Math.max(1, dims.length));
   for (const [axis, size] of dims.entries()) native[axis] = BigInt(size);
   return native;
-}
-
-/** What a recipe can do about memory. */
-export const MEMORY_KEYS =
-  "Lower engine.microBatchTokens (training, scoring) or engine.cacheMib (sampling), or set engine.gradientCheckpointing.";
-
-/** What the provider's errors mean where they say that the device is gone, or out of memory; any other one as it is. */
-export function explained(error: unknown): unknown {
-  if (
-    !(error instanceof Error) ||
-    !/device.{0,20}lost|DEVICE_LOST|ERROR_DEVICE|unspecified launch failure/i.test(error.message)
-  ) {
-    return outOfMemory(error);
-  }
-  return new DeviceLostError(
-    `The device was lost while it computed: ${error.message.trim()}. A run goes on from its last checkpoint with --resume, on ` +
-      "the same device once its driver is back; with --resume --device cpu it goes on on the processors, not bit for bit.",
-    { cause: error },
-  );
-}
-
-/**
- * An error of memory that says what helps; any other one as it is. A buffer above the adapter's limit is made all the same, and
- * is invalid wherever it is used.
- */
-export function outOfMemory(error: unknown): unknown {
-  if (!(error instanceof Error) || !/memory|alloc|buffer size|too large|exceeds|invalid buffer/i.test(error.message))
-    return error;
-  return new AhaError(
-    `The device has too little memory, or allows no buffer of that size: ${error.message.trim()}. ${MEMORY_KEYS}`,
-    { cause: error },
-  );
 }

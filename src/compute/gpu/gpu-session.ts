@@ -4,9 +4,9 @@ import koffi from "koffi";
 import { AhaError } from "../../errors.ts";
 import type { LoweredGraph } from "../../graph/onnx.ts";
 import type { DeviceTensor, Session } from "../device.ts";
-import type { OrtEnvironment } from "../ort/environment.ts";
+import type { NativeEnvironment } from "../ort/environment.ts";
 import { NativeNames, type Pointer, pointerArray } from "../ort/ort-api.ts";
-import { explained, type GpuQueue } from "./gpu-queue.ts";
+import type { GpuQueue } from "./gpu-queue.ts";
 import { GpuTensor, HostTensor } from "./gpu-tensor.ts";
 import type { GpuProvider } from "./provider.ts";
 
@@ -23,7 +23,7 @@ const DIRECTING = new Set(["Loop", "Identity"]);
 
 /** A native session whose nodes are all on the device. Throws AhaError that names those that are not. */
 export async function compileSession(
-  environment: OrtEnvironment,
+  environment: NativeEnvironment,
   provider: GpuProvider,
   { model, operations }: Pick<LoweredGraph, "model" | "operations">,
 ): Promise<Pointer> {
@@ -37,7 +37,7 @@ export async function compileSession(
     });
   } catch (error) {
     if (error instanceof Error && FELL_BACK.test(error.message)) await requirePlaced(environment, provider, model);
-    throw explained(error);
+    throw error;
   }
 }
 
@@ -45,7 +45,7 @@ export async function compileSession(
  * Throws AhaError for nodes that are on the host. ONNX Runtime says in its log alone where a node is; the session that is
  * made to read it goes at once, because its log must not outlive what listens.
  */
-async function requirePlaced(environment: OrtEnvironment, provider: GpuProvider, model: Uint8Array): Promise<void> {
+async function requirePlaced(environment: NativeEnvironment, provider: GpuProvider, model: Uint8Array): Promise<void> {
   const lines: string[] = [];
   const log = koffi.register(
     (_: unknown, _severity: number, _category: string, _id: string, _place: string, message: string) => {
@@ -96,7 +96,7 @@ export function nodesOnHost(lines: readonly string[]): string[] {
 }
 
 async function withOptions<T>(
-  environment: OrtEnvironment,
+  environment: NativeEnvironment,
   provider: GpuProvider,
   make: (options: Pointer) => Promise<T>,
 ): Promise<T> {
@@ -158,11 +158,7 @@ export class GpuSession implements Session {
 
   async #run(inputs: readonly BoundTensor[], outputs: readonly BoundTensor[]): Promise<void> {
     this.#queue.traffic.runs++;
-    try {
-      await this.#queue.environment.api.callAsync("Run", ...this.#operands(inputs, outputs));
-    } catch (error) {
-      throw explained(error);
-    }
+    await this.#queue.environment.api.callAsync("Run", ...this.#operands(inputs, outputs));
   }
 
   #operands(inputs: readonly BoundTensor[], outputs: readonly BoundTensor[]): unknown[] {

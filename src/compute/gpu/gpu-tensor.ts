@@ -1,13 +1,21 @@
 /** Tensors of a GPU: handles of native values, made when a run first needs them. */
 
-import type { DeviceTensor, HostArrays, StoredDType } from "../device.ts";
+import type { DeviceTensor, HostArrays, StoredDType, TensorUse } from "../device.ts";
 import { elementsOf } from "../host-memory.ts";
 import type { Pointer } from "../ort/ort-api.ts";
+
+/** A tensor that memory is asked for. */
+export interface AskedTensor {
+  readonly dtype: StoredDType;
+  readonly dims: readonly number[];
+  /** Absent: to compute with. */
+  readonly use?: TensorUse | undefined;
+}
 
 /** What makes and releases native values. */
 export interface NativeValues {
   /** A buffer of the device's own, of whatever content. */
-  nativeBuffer(dtype: StoredDType, dims: readonly number[]): Pointer;
+  nativeBuffer(tensor: AskedTensor): Pointer;
   /** Another value over the same buffer. */
   nativeView(of: Pointer, dtype: StoredDType, dims: readonly number[]): Pointer;
   /** Gives the value up, where there is one by then, when everything that was asked of the device before is done. */
@@ -25,6 +33,7 @@ export class GpuTensor<D extends StoredDType = StoredDType> implements DeviceTen
   readonly dims: readonly number[];
   /** The tensor that this one is a view of. */
   readonly whole: GpuTensor<D> | undefined;
+  readonly use: TensorUse | undefined;
   readonly #native: NativeValues;
   #handle: Pointer | undefined;
   /** Something is in its memory that was put there; of a view its root is asked. */
@@ -32,11 +41,17 @@ export class GpuTensor<D extends StoredDType = StoredDType> implements DeviceTen
   #isGone = false;
   #isReleased = false;
 
-  constructor(native: NativeValues, dtype: D, dims: readonly number[], whole?: GpuTensor<D>) {
+  constructor(
+    native: NativeValues,
+    dtype: D,
+    dims: readonly number[],
+    { whole, use }: { whole?: GpuTensor<D>; use?: TensorUse | undefined } = {},
+  ) {
     this.#native = native;
     this.dtype = dtype;
     this.dims = dims;
     this.whole = whole?.root;
+    this.use = use ?? whole?.use;
   }
 
   /** The tensor that owns the memory. */
@@ -66,7 +81,7 @@ export class GpuTensor<D extends StoredDType = StoredDType> implements DeviceTen
     if (this.#isReleased) throw new TypeError("This tensor was disposed of.");
     this.#handle ??=
       this.whole === undefined
-        ? this.#native.nativeBuffer(this.dtype, this.dims)
+        ? this.#native.nativeBuffer(this)
         : this.#native.nativeView(this.whole.handle, this.dtype, this.dims);
     return this.#handle;
   }

@@ -13,10 +13,14 @@ import type { GpuProvider } from "./provider.ts";
  */
 const OPTIONS = { enableInt64: "1" };
 
+/** WebGPU's default limit of what a program binds (`maxStorageBufferBindingSize`); that of a buffer is twice as much. */
+const SURE_BUFFER_BYTES = 2 ** 27;
+
 export const WEBGPU: GpuProvider = {
   name: "webgpu",
   memoryName: "WebGPU_Buf",
   target: ONNX_RUNTIME_WEBGPU,
+  sureBufferBytes: SURE_BUFFER_BYTES,
   prepare: () => {},
   append: ({ api }, options) => {
     const [keys, values] = [new NativeNames(Object.keys(OPTIONS)), new NativeNames(Object.values(OPTIONS))];

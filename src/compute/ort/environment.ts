@@ -10,14 +10,27 @@ const LOG_FATAL_ONLY = 4;
 const ARENA_ALLOCATOR = 1;
 const DEFAULT_MEMORY = 0;
 
-/** The library, opened with a number of threads. */
-export class OrtEnvironment {
-  static #instance: OrtEnvironment | undefined;
-  readonly api = new OrtApi();
-  readonly threads: number;
+/** What calls of the C API go through. */
+export type NativeApi = Pick<
+  OrtApi,
+  "libraryPath" | "version" | "call" | "create" | "release" | "callAsync" | "createAsync"
+>;
+
+/** What devices take of the environment. */
+export interface NativeEnvironment {
+  readonly api: NativeApi;
   /** The native environment. */
   readonly handle: Pointer;
   /** What says that memory is the host's. */
+  readonly hostMemory: Pointer;
+}
+
+/** The library, opened with a number of threads. */
+export class OrtEnvironment implements NativeEnvironment {
+  static #instance: OrtEnvironment | undefined;
+  readonly api = new OrtApi();
+  readonly threads: number;
+  readonly handle: Pointer;
   readonly hostMemory: Pointer;
 
   /**

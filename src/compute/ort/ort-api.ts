@@ -12,6 +12,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import koffi from "koffi";
 import { AhaError, RuntimeFailure } from "../../errors.ts";
+import { LIBRARY_VARIABLE, type OrtLibrary, tooOld } from "./version.ts";
 
 /** A native pointer. */
 export type Pointer = bigint;
@@ -39,9 +40,6 @@ export class NativeNames {
  * refuses, a newer one has it.
  */
 const API_VERSION = 24;
-
-/** Names the library to load instead of the installed one: a build with CUDA, for one. */
-export const LIBRARY_VARIABLE = "AHA_ORT_LIBRARY";
 
 /**
  * Stacks of the threads that calls run on. A device's shader compiler needs more than the 128 KiB that koffi gives an
@@ -123,13 +121,8 @@ export class OrtApi {
     const base = baseOf(library, this.libraryPath);
     const [getApi, getVersion] = koffi.decode(base, koffi.array("void*", 2)) as Pointer[];
     this.version = koffi.call(getVersion, koffi.proto("const char* OrtGetVersion()")) as string;
-    const api = koffi.call(getApi, koffi.proto("void* OrtGetApi(uint32_t version)"), API_VERSION) as Pointer | null;
-    if (!api) {
-      throw new AhaError(
-        `${this.libraryPath} is ONNX Runtime ${this.version}, and Aha needs 1.${API_VERSION} or later. ` +
-          `Install a newer one, or unset ${LIBRARY_VARIABLE}.`,
-      );
-    }
+    const proto = koffi.proto("void* OrtGetApi(uint32_t version)");
+    const api = apiTable(this, (version) => koffi.call(getApi, proto, version) as Pointer | null);
     const positions = Object.values(FUNCTIONS).map(([position]) => position);
     const table = koffi.decode(api, koffi.array("void*", Math.max(...positions) + 1)) as Pointer[];
     const bound = Object.entries(FUNCTIONS).map(([name, [position, signature]]) => {
@@ -184,6 +177,13 @@ export class OrtApi {
     this.#functions.ReleaseStatus(status);
     throw new RuntimeFailure(`ONNX Runtime, ${name}: ${message}`);
   }
+}
+
+/** The table of calls, which a library of an older version does not give. Throws AhaError. */
+export function apiTable(library: OrtLibrary, getApi: (version: number) => Pointer | null): Pointer {
+  const table = getApi(API_VERSION);
+  if (!table) throw tooOld(library, API_VERSION);
+  return table;
 }
 
 type Library = ReturnType<typeof koffi.load>;

@@ -48,7 +48,7 @@ export class KeyValueCache implements SequenceRows, Disposable {
     this.#config = config;
     this.#width = cachedHeadWidth(config);
     this.#tensors = Array.from({ length: 2 * config.numLayers }, () =>
-      this.#scope.hold(device.allocate(dtype, this.#dims(rows))),
+      this.#scope.hold(device.allocate(dtype, this.#dims(rows), "key-value cache")),
     );
   }
 

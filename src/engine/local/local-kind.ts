@@ -54,7 +54,8 @@ const MIB = 2 ** 20;
 const openers = () => import("./open-local.ts");
 
 async function surroundings(spec: EngineSpec, compute: Computing): Promise<LocalSurroundings> {
-  return { device: await compute.device(), dtype: trunkOf(spec), folderAt: (path) => compute.folderAt(path) };
+  const dtype = trunkOf(spec);
+  return { device: await compute.device(dtype), dtype, folderAt: (path) => compute.folderAt(path) };
 }
 
 /** The embedded engine. */

@@ -1,6 +1,7 @@
 /** Opens models in this process: a checkpoint's weights are brought to the device, packed where that is asked for. */
 
 import type { Device } from "../../compute/device.ts";
+import { requireDType } from "../../compute/device-dtype.ts";
 import { EngineError } from "../../errors.ts";
 import { toHalf } from "../../float-formats.ts";
 import type { FolderAt } from "../../folder.ts";
@@ -20,7 +21,6 @@ import { LocalPolicy } from "./local-policy.ts";
 import { LocalRewardModel } from "./local-reward-model.ts";
 import { PolicyPrograms } from "./policy-programs.ts";
 import type { InitialWeights } from "./policy-weights.ts";
-import { requireTrunk } from "./trunk.ts";
 import { takingTurns } from "./turns-on-device.ts";
 import { DenseWeights, ModelWeights, type WriteModel } from "./weights.ts";
 
@@ -42,7 +42,7 @@ const PIECE_ELEMENTS = 2 ** 20;
  */
 export async function openLocalPolicy(
   { device, dtype, folderAt }: LocalSurroundings,
-  { path, quantization, ...adapter }: PolicySource,
+  { path, quantization, samples, ...adapter }: PolicySource,
   limits: GivenLimits = {},
 ): Promise<LocalPolicy> {
   const folder = folderAt(path);
@@ -52,7 +52,7 @@ export async function openLocalPolicy(
     // This is checked before the weights are read, so that the error for an adapter that does not fit comes
     // immediately.
     const opened = await openAdapter(config, adapter, folderAt);
-    await requireTrunk(device, dtype);
+    await requireDType(device, dtype ?? "float32", { samples: samples !== false });
     const form: WeightForm = { lora: opened?.lora, quantization, dtype };
     const weights = await policyWeights(device, config, await readWeights(device, checkpoint, form), opened);
     const dropoutSeed = adapter.adapterSeed ?? 0;
@@ -147,7 +147,7 @@ class LocalBase implements SharedBase {
     limits: GivenLimits,
   ): Promise<LocalBase> {
     const shared = takingTurns(device);
-    await requireTrunk(shared, dtype);
+    await requireDType(shared, dtype ?? "float32");
     const weights = await readWeights(shared, checkpoint, { ...source, dtype }, { frozen: true });
     return new LocalBase({ device: shared, dtype, folderAt }, checkpoint.config, source, weights, limits);
   }
@@ -247,7 +247,7 @@ export async function openLocalRewardModel(
       if (name === "score" && head === "tokens") values.fill(0);
       else await fileOf.get(checkpointName)!.readInto(checkpointName, values);
     };
-    await requireTrunk(device, dtype);
+    await requireDType(device, dtype, { samples: false });
     const dtypeOf = (spec: ParameterSpec) => storageOf(spec, { dtype }) as FloatDType;
     const weights = await DenseWeights.from(device, parameterSpecs(config, "score"), write, dtypeOf);
     const padded = { ...config, padTokenId: config.padTokenId ?? padTokenId };

@@ -4,12 +4,12 @@
  */
 
 import type { Device } from "../../compute/device.ts";
+import { requireDType } from "../../compute/device-dtype.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import type { SequenceLimits } from "./limits.ts";
 import { SamplingProgram } from "./sampling-program.ts";
 import { SequenceRunner } from "./sequence-runner.ts";
-import { requireTrunk } from "./trunk.ts";
 
 /** The programs of a policy. */
 export class PolicyPrograms {
@@ -29,7 +29,7 @@ export class PolicyPrograms {
     form: WeightForm,
     limits: SequenceLimits,
   ): Promise<PolicyPrograms> {
-    await requireTrunk(device, form.dtype);
+    await requireDType(device, form.dtype ?? "float32", { samples: false });
     const sampling = await SamplingProgram.compile(device, config, form);
     return new PolicyPrograms(sampling, new SequenceRunner(device, config, form, limits));
   }

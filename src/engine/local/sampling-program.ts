@@ -5,10 +5,12 @@
 
 import { CompiledPrograms } from "../../compute/compiled-programs.ts";
 import type { Device, DeviceTensor } from "../../compute/device.ts";
+import { dtypeRefusal } from "../../compute/device-dtype.ts";
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import { HostInput, read, tensorOf } from "../../compute/host-memory.ts";
 import { compile, type PreparedCall, type Program, type ProgramGraph } from "../../compute/program.ts";
 import { type Disposable, Scope } from "../../compute/scope.ts";
+import { EngineError } from "../../errors.ts";
 import type { FloatDType } from "../../graph/tensor-type.ts";
 import { rotaryInputTables } from "../../model/decoder.ts";
 import { rowLimits, type WeightForm } from "../../model/decoder-parameters.ts";
@@ -28,7 +30,8 @@ export class SamplingProgram implements Disposable {
   /** Of the key-value cache. */
   readonly cacheDType: FloatDType;
   readonly #form: WeightForm;
-  readonly #program: Program;
+  /** Undefined where the device cannot sample in this dtype. */
+  readonly #program: Program | undefined;
   /** Limits of rows up to which another program is faster, ascending. */
   readonly #limits: readonly number[];
   /** The programs of these limits, those for shared prompts, and the one that scores its positions. */
@@ -36,7 +39,7 @@ export class SamplingProgram implements Disposable {
   /** Rotary tables of the most positions that were asked for. */
   #rotary: { readonly count: number; readonly tables: ReadonlyMap<string, Float32Array> } | undefined;
 
-  private constructor(device: Device, config: ModelConfig, form: WeightForm, program: Program) {
+  private constructor(device: Device, config: ModelConfig, form: WeightForm, program: Program | undefined) {
     this.device = device;
     this.config = config;
     this.#form = form;
@@ -46,13 +49,15 @@ export class SamplingProgram implements Disposable {
     this.#others = new CompiledPrograms(device);
   }
 
+  /** Of a device that cannot sample in this dtype nothing is compiled: the model scores and trains there, and draws are refused. */
   static async compile(device: Device, config: ModelConfig, form: WeightForm): Promise<SamplingProgram> {
+    if (refusalOf(device, form) !== undefined) return new SamplingProgram(device, config, form, undefined);
     const { graph, outputs } = samplingGraph(config, form, { cacheDType: cacheDType(device.target, form.dtype) });
     return new SamplingProgram(device, config, form, await compile(device, graph, outputs));
   }
 
   dispose(): void {
-    this.#program.dispose();
+    this.#program?.dispose();
     this.#others.dispose();
   }
 
@@ -101,7 +106,7 @@ export class SamplingProgram implements Disposable {
   /** The program for a step of so many positions. */
   #programFor(positions: number): Program | Promise<Program> {
     const mostRows = this.#limitOf(positions);
-    if (mostRows === undefined) return this.#program;
+    if (mostRows === undefined) return this.#program ?? this.#refuse();
     return this.#others.get(`${mostRows} rows`, () => this.#graph({ mostRows }));
   }
 
@@ -118,7 +123,12 @@ export class SamplingProgram implements Disposable {
   }
 
   #graph(options: { readonly scored?: boolean; readonly mostRows?: number }): ProgramGraph {
+    if (this.#program === undefined) this.#refuse();
     return samplingGraph(this.config, this.#form, { ...options, cacheDType: this.cacheDType });
+  }
+
+  #refuse(): never {
+    throw new EngineError(refusalOf(this.device, this.#form)!);
   }
 
   /** The same, with the scores of every position and so many alternatives each, at least one. */
@@ -173,6 +183,10 @@ export class SamplingProgram implements Disposable {
     };
     return { inputs, upload, logits, feeds, fetches };
   }
+}
+
+function refusalOf(device: Device, { dtype = "float32" }: WeightForm): string | undefined {
+  return dtypeRefusal(device, dtype);
 }
 
 /** What a step reads and writes besides its inputs. */

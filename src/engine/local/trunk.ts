@@ -1,23 +1,11 @@
 /**
  * The dtype that the trunk of a model computes in (`engine.dtype`), and what follows from it. Weights that are trained,
- * moments, norms, attention, logits, losses and draws are float32 whatever it is (`model/decoder.ts`).
+ * moments, norms, attention, logits, losses and draws are float32 whatever it is (`model/decoder.ts`). Which device has which is
+ * `compute/device-dtype.ts`'s.
  */
 
-import type { Device } from "../../compute/device.ts";
-import { EngineError } from "../../errors.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
 import { type FloatDType, isHalf } from "../../graph/tensor-type.ts";
-
-/** Throws EngineError, or the device's AhaError, where the device cannot compute in this dtype. */
-export async function requireTrunk(device: Device, dtype: FloatDType = "float32"): Promise<void> {
-  if (!isHalf(dtype)) return;
-  const { computes, emulates } = device.target;
-  if (!computes.has(dtype) && !emulates.has(dtype)) {
-    const offered = ["float32", ...computes].join(" or ");
-    throw new EngineError(`${device.name} does not compute in ${dtype}: take ${offered} for engine.dtype (--dtype).`);
-  }
-  await device.requireHalf?.(dtype);
-}
 
 /** The dtype of cached keys and values: where the trunk's is emulated they are its numbers, held in float32. */
 export function cacheDType(target: Pick<LoweringTarget, "emulates">, trunk: FloatDType = "float32"): FloatDType {

@@ -23,7 +23,7 @@ export function takingTurns(device: Device): Device {
     name: device.name,
     target: device.target,
     kernels: waiting,
-    allocate: (dtype, dims) => device.allocate(dtype, dims),
+    allocate: (dtype, dims, use) => device.allocate(dtype, dims, use),
     ...(device.allocateOnHost && { allocateOnHost: (dtype, dims) => device.allocateOnHost!(dtype, dims) }),
     ...(device.requireHalf && { requireHalf: (dtype) => device.requireHalf!(dtype) }),
     view: (tensor, dims) => device.view(tensor, dims),

@@ -7,7 +7,15 @@
  * are rounded after each change.
  */
 
-import type { Device, DeviceTensor, HostArrays, Kernels, OptimizedTensor, StoredDType } from "../../compute/device.ts";
+import type {
+  Device,
+  DeviceTensor,
+  HostArrays,
+  Kernels,
+  OptimizedTensor,
+  StoredDType,
+  TensorUse,
+} from "../../compute/device.ts";
 import { fill, read } from "../../compute/host-memory.ts";
 import { Scope } from "../../compute/scope.ts";
 import { CheckpointError, EngineError } from "../../errors.ts";
@@ -31,12 +39,14 @@ type FloatTensors = ReadonlyMap<string, DeviceTensor<"float32">>;
 export type WriteParameter = (parameter: ParameterSpec, values: Float32Array) => void | Promise<void>;
 
 /** A tensor of zeros for each parameter, by name. */
-function zerosOf(device: Device, specs: readonly ParameterSpec[]): FloatTensors {
-  return new Map(specs.map(({ name, shape }) => [name, device.allocate("float32", shape)]));
+function zerosOf(device: Device, specs: readonly ParameterSpec[], use: TensorUse): FloatTensors {
+  return new Map(specs.map(({ name, shape }) => [name, device.allocate("float32", shape, use)]));
 }
 
 /** Dtype in which programs read a parameter. */
 export type DTypeOf = (spec: ParameterSpec) => FloatDType;
+
+const TRAINING: TensorUse = "gradients and moments";
 
 const allFloat32: DTypeOf = () => "float32";
 
@@ -52,15 +62,20 @@ export class DenseWeights implements Weights {
   readonly #rounded: ReadonlyMap<string, DeviceTensor<HalfDType>>;
 
   /** All of them zero. */
-  constructor(device: Device, specs: readonly ParameterSpec[], dtypeOf: DTypeOf = allFloat32) {
+  constructor(
+    device: Device,
+    specs: readonly ParameterSpec[],
+    dtypeOf: DTypeOf = allFloat32,
+    use: TensorUse = "weights",
+  ) {
     this.#device = device;
     this.#dtypeOf = dtypeOf;
     this.specs = specs;
-    this.masters = zerosOf(device, specs);
+    this.masters = zerosOf(device, specs, use);
     this.#rounded = new Map(
       specs.flatMap((spec) => {
         const dtype = dtypeOf(spec);
-        return isHalf(dtype) ? [[spec.name, device.allocate(dtype, spec.shape)] as const] : [];
+        return isHalf(dtype) ? [[spec.name, device.allocate(dtype, spec.shape, use)] as const] : [];
       }),
     );
     this.tensors = new Map<string, DeviceTensor>([...this.masters, ...this.#rounded]);
@@ -183,7 +198,7 @@ export class ModelWeights implements Weights {
     const packed = new Map<string, DeviceTensor>();
     const scope = new Scope();
     const allocate = <D extends StoredDType>(name: string, dtype: D, dims: readonly number[]): DeviceTensor<D> => {
-      const tensor = scope.hold(device.allocate(dtype, dims));
+      const tensor = scope.hold(device.allocate(dtype, dims, "weights"));
       packed.set(name, tensor);
       return tensor;
     };
@@ -267,9 +282,9 @@ export class OptimizerState {
     this.#weights = weights;
     this.#specs = specs;
     this.lossScale = scalesLoss ? new LossScale() : undefined;
-    this.#gradients = zerosOf(device, specs);
-    this.firstMoments = new DenseWeights(device, specs);
-    this.secondMoments = new DenseWeights(device, specs);
+    this.#gradients = zerosOf(device, specs, TRAINING);
+    this.firstMoments = new DenseWeights(device, specs, allFloat32, TRAINING);
+    this.secondMoments = new DenseWeights(device, specs, allFloat32, TRAINING);
     this.#parameters = specs.map(({ name, shape }) => ({
       values: masters.get(name)!,
       gradient: this.#gradients.get(name)!,
@@ -282,7 +297,7 @@ export class OptimizerState {
   /** Where the gradients of the next micro-batch are to be written: the sum itself, while there is nothing in it. */
   get batchGradients(): FloatTensors {
     if (!this.#hasGradient) return this.#gradients;
-    this.#addends ??= zerosOf(this.#device, this.#specs);
+    this.#addends ??= zerosOf(this.#device, this.#specs, TRAINING);
     return this.#addends;
   }
 

@@ -8,7 +8,7 @@ import { type Capabilities, NO_CAPABILITIES } from "../contract/capabilities.ts"
 import type { AdamParams, PolicyInfo } from "../contract/policy.ts";
 import type { TinkerProfile } from "./profile.ts";
 import { RemoteModel } from "./remote-model.ts";
-import type { SavedFiles } from "./saved-files.ts";
+import { removeCheckpoint, type SavedFiles } from "./saved-files.ts";
 import { RequestFailed, type TinkerClient } from "./tinker-client.ts";
 import { RepeatedRequest } from "./transport.ts";
 
@@ -189,8 +189,15 @@ export async function unloadModel(
   await client.submit("unload_model", "UnloadModel", body, options).catch(() => {});
 }
 
-/** Ends a session, and gives up its models where the server does not do that with it. Never throws. */
-export async function endSession({ client, profile }: Pick<RemotePolicyParts, "client" | "profile">): Promise<void> {
+/**
+ * Ends a session: removes `files` that the server keeps of what was sampled from, and gives up the session's models where the
+ * server does not do that with it. Never throws.
+ */
+export async function endSession(
+  { client, profile }: Pick<RemotePolicyParts, "client" | "profile">,
+  files: readonly (string | undefined)[] = [],
+): Promise<void> {
+  for (const file of files) if (file !== undefined) await removeCheckpoint(client.transport, file);
   if (profile.ending === "models") {
     // Once: whoever ends does not wait for a server that is gone.
     await Promise.all(Array.from(client.models, (id) => unloadModel(client, { id }, { once: true })));

@@ -62,14 +62,9 @@ export async function openReference(parts: RemotePolicyParts, uri: string): Prom
 }
 
 /** Gives up what the server holds for a reference that is not asked any more, but not what it is opened from again. */
-export async function releaseReference(parts: RemotePolicyParts, reference: RemoteReference): Promise<void> {
-  await removeFile(parts, reference);
-  if (reference.model) await unloadModel(parts.client, reference.model);
-}
-
-/** The same where the session ends, and the model with it. */
-export async function removeFile({ client }: RemotePolicyParts, { file }: RemoteReference): Promise<void> {
+export async function releaseReference({ client }: RemotePolicyParts, { model, file }: RemoteReference): Promise<void> {
   if (file !== undefined) await removeCheckpoint(client.transport, file);
+  if (model) await unloadModel(client, model);
 }
 
 /** The path of what was saved. Throws EngineError where the server did not say it. */

@@ -56,7 +56,6 @@ import {
   openReference,
   type RemoteReference,
   releaseReference,
-  removeFile,
   requirePath,
   requireSession,
 } from "./remote-reference.ts";
@@ -252,11 +251,7 @@ export class TinkerPolicy implements Policy {
   }
 
   dispose(): Promise<void> {
-    return this.#turns.end(async () => {
-      await this.#replaceSnapshot(undefined);
-      if (this.#reference) await removeFile(this.#parts, this.#reference);
-      await endSession(this.#parts);
-    });
+    return this.#turns.end(() => endSession(this.#parts, [this.#snapshotUri, this.#reference?.file]));
   }
 
   /** The snapshot of the weights as they are. */

@@ -20,7 +20,7 @@ import type { SamplingSession } from "../contract/session.ts";
 import { requireData, requireSampling, requireTemperature } from "../local/requests.ts";
 import { VerbTurns } from "../turns.ts";
 import { endSession, type RemotePolicyParts, samplerCapabilitiesOf } from "./remote-parts.ts";
-import { BASE, openReference, removeFile } from "./remote-reference.ts";
+import { BASE, openReference } from "./remote-reference.ts";
 import type { RemoteSampler } from "./remote-sampler.ts";
 import { RemoteSession } from "./remote-session.ts";
 import { sampleRemotely } from "./sample-remotely.ts";
@@ -45,10 +45,7 @@ export class TinkerSampler implements Sampler {
   /** Opens the weights of this path, or the base's. Throws EngineError where the server does not have them. */
   static async open(parts: RemotePolicyParts, uri: string = BASE): Promise<TinkerSampler> {
     const weights = await openReference(parts, uri);
-    return new TinkerSampler(parts, weights.sampler, async () => {
-      await removeFile(parts, weights);
-      await endSession(parts);
-    });
+    return new TinkerSampler(parts, weights.sampler, () => endSession(parts, [weights.file]));
   }
 
   sample(

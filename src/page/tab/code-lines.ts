@@ -36,7 +36,7 @@ export function codeLines(source: string): CodePiece[][] {
 
 /** What stands in the lines of `train/grpo/grpo.ts` in which a phase is. */
 const PHASE_LINES: Readonly<Partial<Record<PhaseMessage["phase"], readonly string[]>>> = {
-  sampling: ["sampledGroups(context, config, rewards, loop);", "sampleCompletions(engine,"],
+  sampling: ["sampledGroups(context, config, rewards, {", "sampleCompletions(engine,"],
   judging: ["judgeCompletions(completions, task, rewards)"],
   updating: ["completionAdvantages(judged, config);", "policyUpdate(engine, rows, objective,"],
 };

@@ -22,6 +22,7 @@ const OFF = {
   rewardAggregation: "sum_then_normalize",
   normalizeAdvantages: false,
   maxSamplingRounds: 1,
+  maxStaleness: 0,
   importanceSamplingLevel: "token",
   sapoTemperaturePos: 1,
   sapoTemperatureNeg: 1.05,
