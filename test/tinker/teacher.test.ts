@@ -90,6 +90,8 @@ describe("a teacher on a Tinker server", () => {
     const endpoint = `${STAGE}.teacher={endpoint: {baseUrl: "${server.url}", model: big}, engine: ${there("aha")}}`;
     await expect(distil("endpoint", "", [endpoint])).rejects.toThrow(/an endpoint is asked by itself/);
     const local = (keys: string) => distil("local", `, engine: {kind: local, ${keys}}`);
+    const named = "{kind: local, device: cpu, gradientCheckpointing: false}";
+    expect(await distil("named", `, engine: ${named}`)).toBe(await distil("unnamed", ""));
     await expect(local("threads: 2")).rejects.toThrow(/engine\.threads: threads are the recipe's: engine\.threads/);
     await expect(local("cacheMib: 64")).rejects.toThrow(/engine\.cacheMib: a teacher does not sample/);
     await expect(local("gradientCheckpointing: true")).rejects.toThrow(/a teacher is not trained/);

@@ -20,7 +20,7 @@ const NOT_FOR_TEACHERS: Readonly<Record<string, string>> = {
 /** What a teacher's engine cannot have. */
 function teacherEngineIssues(engine: EngineSpec): ConfigIssue[] {
   const issues = Object.entries(NOT_FOR_TEACHERS).flatMap(([key, message]) =>
-    engine[key] === undefined ? [] : [{ path: [key], message }],
+    engine[key] === undefined || engine[key] === false ? [] : [{ path: [key], message }],
   );
   const { device } = engine;
   if (typeof device === "string" && devices.find(device)?.resolve !== undefined) {
