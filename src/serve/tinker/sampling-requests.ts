@@ -114,11 +114,10 @@ export class SamplingRequests {
   }
 
   /** A prompt that others of its call wait for is sampled once more; what it came to is known. */
-  completeCall(body: RequestBody<"asample">): void {
+  async completeCall(body: RequestBody<"asample">): Promise<void> {
     const target = this.sessions.target(body.sampling_session_id);
     const job = sampleJob(body, this.#parts.base, sampleKey(target, body));
-    // Those who wait hear of a failure.
-    if (job.call !== undefined) void this.#inCall(target, job).catch(() => {});
+    if (job.call !== undefined) await this.#inCall(target, job);
   }
 
   /** Weights were saved, `sampler` being open with them: whoever samples from this path gets these. */
