@@ -20,6 +20,16 @@ describe("drawn tokens", () => {
     ]);
   });
 
+  it("take no more than twice the memory of what was drawn, and none before", () => {
+    const drawn = new DrawnTokens(1024);
+    const taken = () => drawn.top!.tokenIds!.buffer.byteLength;
+    expect([taken(), drawn.tokens.buffer.byteLength]).toEqual([0, 0]);
+    for (let t = 1; t <= 9; t++) {
+      drawn.push({ token: t, logprob: -t, top: [] });
+      expect(taken()).toBeLessThanOrEqual(2 * t * 4 * 1024);
+    }
+  });
+
   it("have no table where no alternatives are reported", () => {
     const drawn = new DrawnTokens(0);
     drawn.push({ token: 5, logprob: -1, top: [{ token: 5, logprob: -1 }] });
