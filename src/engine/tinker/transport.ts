@@ -151,15 +151,22 @@ export class Transport {
     };
     let startedAt = clock.now();
     let mayHaveArrived = false;
-    for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+    let wait = FIRST_WAIT_MS;
+    let pause = wait;
+    // A server that has nothing yet is not in trouble: its next poll comes as soon as after a first one.
+    const beginAnew = () => {
+      startedAt = clock.now();
+      wait = pause = FIRST_WAIT_MS;
+    };
+    for (; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       const outcome = await wire({ ...request, headers }).catch((error: unknown) => error as Error);
       let trouble: string;
-      let pause = wait;
+      pause = wait;
       if (outcome instanceof Error) {
         trouble = this.redacted(`no answer (${fetchFailure(outcome)})`);
         if (once) throw lost(url, request.path, trouble);
         mayHaveArrived = true;
-        if (polls && outcome.name === "TimeoutError" && (await this.#isThere(headers))) startedAt = clock.now();
+        if (polls && outcome.name === "TimeoutError" && (await this.#isThere(headers))) beginAnew();
       } else {
         const { status } = outcome;
         if (status >= 200 && status < 300) return outcome;
@@ -167,7 +174,7 @@ export class Transport {
         trouble = `${status}${detail === "" ? "" : ` ${detail}`}`;
         if (!isPassing(outcome)) throw refused(url, request.path, status, detail, mayHaveArrived);
         if (status !== 429) mayHaveArrived = true;
-        if (polls && status === 408) startedAt = clock.now();
+        if (polls && status === 408) beginAnew();
         // A server that is busy has not taken it; one that broke may have.
         if (once && status !== 429) throw lost(url, request.path, trouble);
         const askedMs = retryAfterMs(outcome.header("retry-after"), Date.now());
