@@ -71,6 +71,11 @@ describe("a request to sample", () => {
     expect(large).toMatchObject({ category: "user", error: expect.stringMatching(/1000 bytes, at 48 for each token/) });
     expect(small).toBe("sampled");
     expect(scored).toMatchObject({ error: expect.stringMatching(/more than 1000 bytes/) });
+    const call = { iteration: 0, prompt_id: 0, call: { id: "c", index: 0, size: 1 } };
+    expect(await sample(4, { num_samples: 16, aha: call })).toMatchObject({
+      ...{ category: "user", error: expect.stringMatching(/results of this call have more than 1000 bytes/) },
+    });
+    expect(await sample(5, { num_samples: 4, aha: call })).toBe("sampled");
     expect(await sample(3, { num_samples: 1, topk_sample_logprobs: 5 })).toBe("sampled");
     expect(defects).toEqual([]);
   });
