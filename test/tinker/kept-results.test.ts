@@ -262,6 +262,21 @@ describe("weights that a client samples from while it trains", () => {
   });
 });
 
+describe("a result that is being written when its session ends", () => {
+  it("counts for nothing", async () => {
+    const { journal, defects } = await open();
+    const record = { id: "0".repeat(32), key: "one", digest: "", session: SESSION, name: "asample", turn: undefined };
+    await journal.request(record, new Uint8Array(10));
+    // So large that a thread writes it.
+    const written = journal.result(record, resultOf(1, 100_000));
+    await journal.endSession(SESSION);
+    expect(await written.catch(() => false)).toBe(false);
+    expect(journal.bytes).toBe(0);
+    expect(defects).toEqual([]);
+    journal.close();
+  });
+});
+
 describe("a result that could not be written", () => {
   it("is there again after a kill, for no state of the model holds its request", async () => {
     const directory = join(root, `${places++}`);

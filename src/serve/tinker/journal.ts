@@ -213,16 +213,19 @@ export class Journal {
       const kept = this.#kept.get(record.id);
       if (kept === undefined) return false;
       kept.hasFailed = result.kind === "failed";
+      let isWritten = false;
       try {
-        kept.resultBytes = await this.#writeResult(record, result);
+        const resultBytes = await this.#writeResult(record, result);
+        // The session ended meanwhile, and what it had is no longer counted.
+        if (this.#kept.get(record.id) !== kept) return false;
+        kept.resultBytes = resultBytes;
         this.#bytes += kept.resultBytes;
-      } catch (error) {
-        kept.telling?.tell(false);
-        throw error;
+        isWritten = true;
+        return true;
+      } finally {
+        kept.telling?.tell(isWritten);
+        if (isWritten) kept.telling = undefined;
       }
-      kept.telling?.tell(true);
-      kept.telling = undefined;
-      return true;
     };
     if (record.turn === undefined) return write();
     const { model } = record.turn;
