@@ -1,6 +1,6 @@
 /** What may end one server after another is begun a few times, and then fails, and all else goes on. */
 
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Wire } from "../../src/engine/tinker/transport.ts";
@@ -91,6 +91,53 @@ describe("a request that ends each server that begins it", () => {
     const last = await start(directory);
     expect(await resultOf(last, request_id)).not.toContain("error");
     await last.routes.close();
+  });
+});
+
+describe("prompts of one call", () => {
+  /** A sampling session, and what asks it for a prompt of a call of two. */
+  async function startSampling(directory: string) {
+    const server = await start(directory);
+    const post = asking(server.wire);
+    const { session_id } = (await post("create_session", {})).json;
+    const own = { session_id, sampling_session_seq_id: 0, base_model: "tiny" };
+    const { sampling_session_id } = (await post("create_sampling_session", own)).json;
+    const ask = async (index: number, stop: readonly string[] = []): Promise<string> => {
+      const aha = { iteration: 0, prompt_id: index, call: { id: "c", index, size: 2 } };
+      const sampling_params = { max_tokens: 2, stop };
+      const prompt = { chunks: [{ tokens: [3] }] };
+      const body = { sampling_session_id, seq_id: index, prompt, sampling_params, aha };
+      return (await post("asample", body)).json.request_id;
+    };
+    return { server, ask, session: session_id as string };
+  }
+
+  it("of which one failed by itself keep no server from starting, and the other waits for its like", async () => {
+    const directory = newDirectory();
+    const { server, ask } = await startSampling(directory);
+    const failed = await ask(0, [""]);
+    expect(await resultOf(server, failed)).toMatch(/stop string/);
+    await ask(1);
+    const next = await start(killed(directory));
+    expect(next.takenOver).toMatchObject({ requests: 1 });
+    expect(await resultOf(next, failed)).toMatch(/stop string/);
+    expect([...server.defects, ...next.defects]).toEqual([]);
+    for (const { routes } of [server, next]) await routes.close();
+  });
+
+  it("whose sampling session is gone keep no server from starting, and fail", async () => {
+    const directory = newDirectory();
+    const { server, ask, session } = await startSampling(directory);
+    const ids = await Promise.all([ask(0), ask(1)]);
+    for (const id of ids) await resultOf(server, id);
+    const copy = killed(directory);
+    // The kill came between the two results, and after the end of the sampling session.
+    rmSync(join(copy, "sessions", session, "results", ids[1]!));
+    rmSync(join(copy, "sessions", session, "sampling"), { recursive: true });
+    const next = await start(copy);
+    expect(next.takenOver).toMatchObject({ requests: 1 });
+    expect(await resultOf(next, ids[1]!)).toMatch(/"error"/);
+    for (const { routes } of [server, next]) await routes.close();
   });
 });
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { CheckpointRoom } from "../../src/serve/tinker/checkpoint-room.ts";
 import { CheckpointStore } from "../../src/serve/tinker/checkpoint-store.ts";
@@ -61,6 +61,15 @@ async function storeWith(limits: Partial<typeof TINKER_LIMITS>, root?: string) {
 }
 
 describe("checkpoints without end", () => {
+  it("count also where what was noted of one is forgotten, with the one before it, while it is written", async () => {
+    const { save } = await storeWith({ mostCheckpoints: 2 });
+    vi.spyOn(CheckpointRoom.prototype, "note").mockImplementationOnce(() => {});
+    await save("one:train:0", "first");
+    await save("other:train:0", "second");
+    await expect(save("third:train:0", "third")).rejects.toThrow(/keeps 2 checkpoints/);
+    vi.restoreAllMocks();
+  });
+
   it("are refused when a session has four times as many as it leaves, and others still save", async () => {
     const { store, save, names, root } = await storeWith({ mostCheckpoints: 10 });
     // Eight and two are left; a ninth would be more than four times the one.

@@ -20,6 +20,16 @@ describe("drawn tokens", () => {
     ]);
   });
 
+  it("take no more than twice the memory of what was drawn, and none before", () => {
+    const drawn = new DrawnTokens(1024);
+    const taken = () => drawn.top!.tokenIds!.buffer.byteLength;
+    expect([taken(), drawn.tokens.buffer.byteLength]).toEqual([0, 0]);
+    for (let t = 1; t <= 9; t++) {
+      drawn.push({ token: t, logprob: -t, top: [] });
+      expect(taken()).toBeLessThanOrEqual(2 * t * 4 * 1024);
+    }
+  });
+
   it("have no table where no alternatives are reported", () => {
     const drawn = new DrawnTokens(0);
     drawn.push({ token: 5, logprob: -1, top: [{ token: 5, logprob: -1 }] });
@@ -61,6 +71,11 @@ describe("a request to sample", () => {
     expect(large).toMatchObject({ category: "user", error: expect.stringMatching(/1000 bytes, at 48 for each token/) });
     expect(small).toBe("sampled");
     expect(scored).toMatchObject({ error: expect.stringMatching(/more than 1000 bytes/) });
+    const call = { iteration: 0, prompt_id: 0, call: { id: "c", index: 0, size: 1 } };
+    expect(await sample(4, { num_samples: 16, aha: call })).toMatchObject({
+      ...{ category: "user", error: expect.stringMatching(/results of this call have more than 1000 bytes/) },
+    });
+    expect(await sample(5, { num_samples: 4, aha: call })).toBe("sampled");
     expect(await sample(3, { num_samples: 1, topk_sample_logprobs: 5 })).toBe("sampled");
     expect(defects).toEqual([]);
   });

@@ -1,6 +1,6 @@
 /** What a server has in memory and on the disk of requests that are over is bounded, however many there were. */
 
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
@@ -10,6 +10,7 @@ import type { FutureResult } from "../../src/serve/tinker/future-result.ts";
 import { type FutureLimits, Futures } from "../../src/serve/tinker/futures.ts";
 import { Journal } from "../../src/serve/tinker/journal.ts";
 import { pass, startAsked, step } from "./asked-server.ts";
+import { killed } from "./killed-server.ts";
 
 const root = mkdtempSync(join(tmpdir(), "aha-tinker-results-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -258,5 +259,48 @@ describe("weights that a client samples from while it trains", () => {
     expect((await second.ask("GET", `samplers/${encodeURIComponent(sessions[5]!)}`)).status).toBe(404);
     expect([...first.defects, ...second.defects]).toEqual([]);
     await second.routes.close();
+  });
+});
+
+describe("a result that is being written when its session ends", () => {
+  it("counts for nothing", async () => {
+    const { journal, defects } = await open();
+    const record = { id: "0".repeat(32), key: "one", digest: "", session: SESSION, name: "asample", turn: undefined };
+    await journal.request(record, new Uint8Array(10));
+    // So large that a thread writes it.
+    const written = journal.result(record, resultOf(1, 100_000));
+    await journal.endSession(SESSION);
+    expect(await written.catch(() => false)).toBe(false);
+    expect(journal.bytes).toBe(0);
+    expect(defects).toEqual([]);
+    journal.close();
+  });
+});
+
+describe("a result that could not be written", () => {
+  it("is there again after a kill, for no state of the model holds its request", async () => {
+    const directory = join(root, `${places++}`);
+    const first = await startAsked({ busyPerSave: 0 }, directory);
+    const model = await first.newModel();
+    const results = (of: string) => join(of, "sessions", first.session_id, "results");
+    renameSync(results(directory), `${results(directory)}-before`);
+    writeFileSync(results(directory), "in the way");
+    await first.post("forward_backward", pass(model, 1));
+    const stepped = await first.post("optim_step", step(model, 2));
+    // Its turn comes after the state would have been saved.
+    await first.result(await first.post("forward_backward", pass(model, 3)));
+    const copy = killed(directory);
+    rmSync(results(copy));
+    renameSync(`${results(copy)}-before`, results(copy));
+    const second = await startAsked({ busyPerSave: 0 }, copy);
+    expect((await second.result(stepped)).metrics).toMatchObject({ applied: 1 });
+    expect(second.policies[0]!.log.slice(0, 2)).toEqual(first.policies[0]!.log.slice(0, 2));
+    expect(second.defects).toEqual([]);
+    // Now that they are written a state holds them.
+    await second.result(await second.post("optim_step", step(model, 4)));
+    await second.result(await second.post("optim_step", step(model, 5)));
+    const kept = join(copy, "sessions", first.session_id, "models", "0", "model.json");
+    expect(JSON.parse(readFileSync(kept, "utf8")).next).toBeGreaterThanOrEqual(5);
+    for (const { routes } of [first, second]) await routes.close();
   });
 });

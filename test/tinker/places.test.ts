@@ -112,3 +112,27 @@ it("a gradient whose norm is no number is said to be none, not an answer of anot
   expect((await policy.step([datum(1)], LOSS, adam(1))).gradNorm).toBeNaN();
   await policy.dispose();
 });
+
+it("a state that cannot be loaded leaves no second reference, which would be a whole model there", async () => {
+  const { server, open } = serverOf(6);
+  const own = server.wire();
+  let refuses = false;
+  server.wire = () => async (request) => {
+    const isState = request.path.endsWith("/load_weights") && /\/weights\/state/.test(`${request.body}`);
+    if (!refuses || !isState) return own(request);
+    return { status: 400, header: () => null, body: new TextEncoder().encode('{"detail":"It is broken."}') };
+  };
+  const policy = await open();
+  await policy.step([datum(1)], LOSS, adam(1));
+  await policy.freezeReference();
+  const state = mkdtempSync(join(path, "state-"));
+  await policy.saveState(state);
+  const before = [server.models, [...server.files]];
+  refuses = true;
+  await expect(policy.loadState(state)).rejects.toThrow(/cannot be loaded.*It is broken/);
+  expect([server.models, [...server.files]]).toEqual(before);
+  refuses = false;
+  await policy.loadState(state);
+  expect(server.models).toBe(2);
+  await policy.dispose();
+});

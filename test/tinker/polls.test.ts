@@ -34,6 +34,8 @@ describe("a poll", () => {
     expect((await transport.send(POLL, { polls: true })).status).toBe(200);
     expect(polls).toBe(20);
     expect(clock.now()).toBeGreaterThan(20 * takesMs);
+    // What is there is not waited for longer the more often it was not.
+    expect(clock.now()).toBeLessThanOrEqual(20 * (takesMs + 250));
   });
 
   it("of a server that answers nothing else either is given up", async () => {

@@ -16,6 +16,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { main } from "../../src/cli/main.ts";
 import { diskFolder } from "../../src/disk-folder.ts";
+import { serverCapabilities } from "../../src/engine/tinker/tinker-client.ts";
+import { REAL_CLOCK, Transport } from "../../src/engine/tinker/transport.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { writeInitialModel } from "../../src/recipe/model.ts";
 import { filesBelow } from "../../src/run/whole-folder.ts";
@@ -135,6 +137,31 @@ describe("the key from the environment", () => {
       expect(printed.replaceAll(/\s+/g, " "), `${status}`).toMatch(message);
       expect(printed, `${status}`).not.toMatch(PART);
     }
+  });
+});
+
+describe("a part of the key", () => {
+  const said = (status: number, text: string) => {
+    const answer = { status, header: () => null, body: new TextEncoder().encode(text) };
+    const options = { url: "http://tinker.test", apiKey: KEY, patienceMs: 0, clock: REAL_CLOCK };
+    return serverCapabilities(new Transport({ ...options, wire: async () => answer })).then(
+      () => "nothing",
+      (error: Error) => error.message,
+    );
+  };
+
+  it("is not shown where what a server says is cut within it, or is no JSON", async () => {
+    // Whatever place of the key the cut of an answer falls on.
+    for (let before = 300 - KEY.length; before <= 300; before++) {
+      for (const status of [200, 400, 500]) {
+        const message = await said(status, `${"x".repeat(before)}${KEY}`);
+        expect(message, `${status} after ${before}`).toContain("xxx");
+        for (let most = 4; most <= KEY.length; most++) expect(message).not.toContain(KEY.slice(0, most));
+      }
+    }
+    expect(await said(200, `no JSON for ${KEY}`)).toMatch(/with no JSON: no JSON for \[key\]$/);
+    // JSON writes a letter in more than one way.
+    expect(await said(400, `{"detail":"\\u0074${KEY.slice(1)}"}`)).toMatch(/\[key\]/);
   });
 });
 

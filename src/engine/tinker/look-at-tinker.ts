@@ -3,7 +3,7 @@
 import type { StageFinding } from "../../findings.ts";
 import type { FolderAt } from "../../folder.ts";
 import type { EngineLook, PolicySource } from "../engine-kind.ts";
-import { adapterOf, findServer, infoOf, KEY_VARIABLE, type TinkerSurroundings } from "./open-tinker.ts";
+import { adapterOf, findServer, infoOf, KEY_VARIABLE, keyFrom, type TinkerSurroundings } from "./open-tinker.ts";
 import { capabilitiesOf } from "./remote-parts.ts";
 import type { TinkerSpec } from "./tinker-spec.ts";
 
@@ -31,7 +31,7 @@ export async function lookAtTinker(
   return {
     info,
     capabilities: capabilitiesOf(profile),
-    findings: environment[KEY_VARIABLE] ? [] : keyFindings(spec),
+    findings: keyFrom(environment) ? [] : keyFindings(spec),
     unsaid: [
       ...(serves ? [] : [`whether the server has ${spec.baseModel}: it does not say what it serves`]),
       `whether the server takes an adapter of rank ${rank}: it says so when one is made`,

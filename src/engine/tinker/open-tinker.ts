@@ -115,7 +115,7 @@ export async function findServer(
 }
 
 /** The key; undefined where there is none. Throws ConfigError, which does not show it, for one that no header can carry. */
-function keyFrom(environment: Readonly<Record<string, string | undefined>>): string | undefined {
+export function keyFrom(environment: Readonly<Record<string, string | undefined>>): string | undefined {
   const key = environment[KEY_VARIABLE]?.trim();
   if (!key) return undefined;
   if (/^[\x21-\x7e]+$/.test(key)) return key;

@@ -29,6 +29,9 @@ export const nextCall = (): string => `${++calls}`;
 /** How often a request whose result went is sent as a new one. */
 const MOST_ATTEMPTS = 3;
 
+/** Texts that are scored in one call: all of them are pending at once, and of those a server takes some thousands. */
+const MOST_SCORED = 1024;
+
 /** Frozen weights on the server. */
 export class RemoteSampler {
   readonly id: string;
@@ -79,8 +82,22 @@ export class RemoteSampler {
   /**
    * The log-probabilities of each completion's own tokens; at another temperature than 1 with the extension. With it texts are
    * scored together, as in one process, and to the same bits; elsewhere each is a prompt whose log-probabilities are asked for.
+   * Where there are more than `most` texts they are scored one part after another.
    */
-  async score(data: readonly ScoredTexts[], profile: TinkerProfile, temperature = 1): Promise<Float32Array[]> {
+  async score(
+    data: readonly ScoredTexts[],
+    profile: TinkerProfile,
+    temperature = 1,
+    most = MOST_SCORED,
+  ): Promise<Float32Array[]> {
+    const scored: Float32Array[] = [];
+    for (let first = 0; first < data.length; first += most) {
+      scored.push(...(await this.#scoreAtOnce(data.slice(first, first + most), profile, temperature)));
+    }
+    return scored;
+  }
+
+  #scoreAtOnce(data: readonly ScoredTexts[], profile: TinkerProfile, temperature: number): Promise<Float32Array[]> {
     const call = { id: nextCall(), size: data.length };
     return Promise.all(
       data.map(({ promptTokens, completionTokens }, index) => {

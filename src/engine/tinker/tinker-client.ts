@@ -14,7 +14,7 @@ import {
 } from "../../tinker/messages.ts";
 import { failureSchema, type RequestInput, type RequestName } from "../../tinker/requests.ts";
 import type { EngineUsage } from "../contract/policy.ts";
-import { detailOf, RequestRefused, ServerLost, type Transport } from "./transport.ts";
+import { RequestRefused, ServerLost, type Transport } from "./transport.ts";
 
 const PROTOBUF = "application/x-protobuf";
 const HEARTBEAT_MS = 10_000;
@@ -131,12 +131,12 @@ export class TinkerClient {
       { method: "POST", path: `/api/v1/${name}`, headers, body },
       options,
     );
-    return { id: parsed(bytes, submittedSchema, name).request_id, kind };
+    return { id: parsed(this.#transport, bytes, submittedSchema, name).request_id, kind };
   }
 
   /** The result of a request, as JSON. Throws RequestFailed. */
   async json<T>(request: Submitted, schema: z.ZodType<T>): Promise<T> {
-    return parsed(await this.#result(request, false), schema, request.kind);
+    return parsed(this.#transport, await this.#result(request, false), schema, request.kind);
   }
 
   async forwardBackwardOutput(request: Submitted): Promise<WireForwardBackwardOutput> {
@@ -167,12 +167,12 @@ export class TinkerClient {
           throw error;
         });
       if (response.header("content-type")?.startsWith(PROTOBUF)) return response.body;
-      const answer = jsonOf(response.body, kind);
+      const answer = jsonOf(this.#transport, response.body, kind);
       if (isTryAgain(answer)) continue;
       const failure = failureSchema.safeParse(answer);
       if (failure.success) throw new RequestFailed(this.#transport.redacted(failure.data.error));
       if (binary) {
-        const said = this.#transport.redacted(detailOf(response.body));
+        const said = this.#transport.detailOf(response.body);
         throw new EngineError(`The Tinker server answered ${kind} with JSON: ${said}`);
       }
       return response.body;
@@ -206,7 +206,7 @@ const gone = ({ message }: RequestRefused) =>
 export async function serverCapabilities(transport: Transport): Promise<ServerCapabilities> {
   try {
     const { body } = await transport.send({ method: "GET", path: "/api/v1/get_server_capabilities" });
-    return parsed(body, capabilitiesSchema, "get_server_capabilities");
+    return parsed(transport, body, capabilitiesSchema, "get_server_capabilities");
   } catch (error) {
     if (error instanceof RequestRefused && error.status === 404) return { supported_models: [] };
     throw error;
@@ -220,23 +220,23 @@ async function post<N extends RequestName, T>(
   answer: z.ZodType<T>,
 ): Promise<T> {
   const response = await transport.send({ method: "POST", path: `/api/v1/${name}`, body: JSON.stringify(body) });
-  return parsed(response.body, answer, name);
+  return parsed(transport, response.body, answer, name);
 }
 
 function isTryAgain(answer: unknown): boolean {
   return typeof answer === "object" && answer !== null && "type" in answer && answer.type === "try_again";
 }
 
-function jsonOf(body: Uint8Array, what: string): unknown {
+function jsonOf(transport: Transport, body: Uint8Array, what: string): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(body));
   } catch {
-    throw new EngineError(`The Tinker server answered ${what} with no JSON: ${detailOf(body)}`);
+    throw new EngineError(`The Tinker server answered ${what} with no JSON: ${transport.detailOf(body)}`);
   }
 }
 
-function parsed<T>(body: Uint8Array, schema: z.ZodType<T>, what: string): T {
-  const result = schema.safeParse(jsonOf(body, what));
+function parsed<T>(transport: Transport, body: Uint8Array, schema: z.ZodType<T>, what: string): T {
+  const result = schema.safeParse(jsonOf(transport, body, what));
   if (result.success) return result.data;
   throw new EngineError(`The Tinker server answered ${what} in another form: ${z.prettifyError(result.error)}`);
 }

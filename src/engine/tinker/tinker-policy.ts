@@ -218,11 +218,13 @@ export class TinkerPolicy implements Policy {
     return this.#turns.verb(async () => {
       const { artifact, reference } = await this.#parts.files.readState(directory);
       if (reference !== null) this.#namedReferences.add(reference);
+      let frozen: RemoteReference | undefined;
       try {
-        const frozen = reference === null ? undefined : await openReference(this.#parts, reference);
+        if (reference !== null) frozen = await openReference(this.#parts, reference);
         await this.#replaceModel(artifact.uri, true);
         await this.#replaceReference(frozen);
       } catch (error) {
+        if (frozen && frozen !== this.#reference) await releaseReference(this.#parts, frozen);
         if (!(error instanceof EngineError)) throw error;
         throw new CheckpointError(`The state in ${directory} cannot be loaded: ${error.message}`);
       }

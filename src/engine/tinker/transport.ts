@@ -107,10 +107,25 @@ export class Transport {
     return this.#options.clock;
   }
 
-  /** What a server says, without the key. */
+  /** What a server says, without the key: one that repeats it does not make it known. */
   redacted(text: string): string {
     const { apiKey } = this.#options;
     return apiKey === undefined ? text : text.replaceAll(apiKey, "[key]");
+  }
+
+  /** What an answer says of itself: `detail`, or its beginning. It is without the key, and without a part of it at the cut. */
+  detailOf(body: Uint8Array): string {
+    const text = this.redacted(new TextDecoder().decode(body)).slice(0, 4000).trim();
+    try {
+      const { detail } = JSON.parse(text) as { readonly detail?: unknown };
+      if (detail !== undefined) {
+        // Once more: in JSON the key may have been written in another way.
+        return this.redacted(typeof detail === "string" ? detail : JSON.stringify(detail)).replace(/\.$/, "");
+      }
+    } catch {
+      // No JSON.
+    }
+    return text.slice(0, 300);
   }
 
   /**
@@ -136,24 +151,30 @@ export class Transport {
     };
     let startedAt = clock.now();
     let mayHaveArrived = false;
-    for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+    let wait = FIRST_WAIT_MS;
+    let pause = wait;
+    // A server that has nothing yet is not in trouble: its next poll comes as soon as after a first one.
+    const beginAnew = () => {
+      startedAt = clock.now();
+      wait = pause = FIRST_WAIT_MS;
+    };
+    for (; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       const outcome = await wire({ ...request, headers }).catch((error: unknown) => error as Error);
       let trouble: string;
-      let pause = wait;
+      pause = wait;
       if (outcome instanceof Error) {
         trouble = this.redacted(`no answer (${fetchFailure(outcome)})`);
         if (once) throw lost(url, request.path, trouble);
         mayHaveArrived = true;
-        if (polls && outcome.name === "TimeoutError" && (await this.#isThere(headers))) startedAt = clock.now();
+        if (polls && outcome.name === "TimeoutError" && (await this.#isThere(headers))) beginAnew();
       } else {
         const { status } = outcome;
         if (status >= 200 && status < 300) return outcome;
-        // A server that repeats the key does not make it known.
-        const detail = this.redacted(detailOf(outcome.body));
+        const detail = this.detailOf(outcome.body);
         trouble = `${status}${detail === "" ? "" : ` ${detail}`}`;
         if (!isPassing(outcome)) throw refused(url, request.path, status, detail, mayHaveArrived);
         if (status !== 429) mayHaveArrived = true;
-        if (polls && status === 408) startedAt = clock.now();
+        if (polls && status === 408) beginAnew();
         // A server that is busy has not taken it; one that broke may have.
         if (once && status !== 429) throw lost(url, request.path, trouble);
         const askedMs = retryAfterMs(outcome.header("retry-after"), Date.now());
@@ -195,16 +216,4 @@ function lost(url: string, path: string, trouble: string): ServerLost {
     `The Tinker server at ${url} could not be asked (${path}): ${trouble}. ` +
       "Go on from the last checkpoint (--resume) when it is there again.",
   );
-}
-
-/** What an answer says of itself: `detail`, or its beginning. */
-export function detailOf(body: Uint8Array): string {
-  const text = new TextDecoder().decode(body.subarray(0, 4000)).trim();
-  try {
-    const { detail } = JSON.parse(text) as { readonly detail?: unknown };
-    if (detail !== undefined) return (typeof detail === "string" ? detail : JSON.stringify(detail)).replace(/\.$/, "");
-  } catch {
-    // No JSON.
-  }
-  return text.slice(0, 300);
 }

@@ -138,6 +138,8 @@ export class CheckpointStore {
         note(room, path, directory, own);
         return own;
       });
+      // Once more: what was noted of the one before it under the name may have been forgotten with it in the meantime.
+      note(room, path, directory, description);
       return { ...description, path, directory };
     } catch (error) {
       const found = await this.#described(path);

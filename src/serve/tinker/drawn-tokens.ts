@@ -9,6 +9,7 @@ import { bytesOf, type WireTopk } from "../../tinker/messages.ts";
 /** What an empty cell of a table of alternatives has. */
 const NO_ALTERNATIVE = -99_999;
 
+/** Numbers and their alternatives for which there is room from the first token on. */
 const FIRST_ROOM = 64;
 
 /** What has been drawn of a sequence so far. */
@@ -16,14 +17,15 @@ export class DrawnTokens {
   /** Alternatives that are reported of each token. */
   readonly #k: number;
   #length = 0;
-  #tokens = new Int32Array(FIRST_ROOM);
-  #logprobs = new Float32Array(FIRST_ROOM);
+  // Of a sequence that has not begun there is nothing: a request may ask for thousands of them.
+  #tokens = new Int32Array(0);
+  #logprobs = new Float32Array(0);
   #topIds: Int32Array;
   #topLogprobs: Float32Array;
 
   constructor(k: number) {
     this.#k = k;
-    [this.#topIds, this.#topLogprobs] = emptyTable(FIRST_ROOM, k);
+    [this.#topIds, this.#topLogprobs] = emptyTable(0, k);
   }
 
   /** Bytes of a token and what is reported of it, with k alternatives. */
@@ -62,7 +64,8 @@ export class DrawnTokens {
   }
 
   #grow(): void {
-    const [k, room] = [this.#k, 2 * this.#tokens.length];
+    const k = this.#k;
+    const room = Math.max(2 * this.#tokens.length, Math.floor(FIRST_ROOM / (k + 1)), 1);
     const [tokens, logprobs] = [new Int32Array(room), new Float32Array(room)];
     tokens.set(this.#tokens);
     logprobs.set(this.#logprobs);

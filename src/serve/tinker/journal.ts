@@ -47,8 +47,8 @@ interface Kept {
   /** What is kept of it is no longer told. */
   isGone: boolean;
   hasFailed: boolean;
-  /** Until its result has been written: what resolves then. */
-  telling: { readonly told: Promise<void>; readonly tell: () => void } | undefined;
+  /** Until its result has been written: what resolves when that is done, or has failed. It says which. */
+  telling: { readonly told: Promise<boolean>; readonly tell: (isWritten: boolean) => void } | undefined;
 }
 
 /** Requests of a model that come after its state. */
@@ -213,13 +213,18 @@ export class Journal {
       const kept = this.#kept.get(record.id);
       if (kept === undefined) return false;
       kept.hasFailed = result.kind === "failed";
+      let isWritten = false;
       try {
-        kept.resultBytes = await this.#writeResult(record, result);
+        const resultBytes = await this.#writeResult(record, result);
+        // The session ended meanwhile, and what it had is no longer counted.
+        if (this.#kept.get(record.id) !== kept) return false;
+        kept.resultBytes = resultBytes;
         this.#bytes += kept.resultBytes;
+        isWritten = true;
         return true;
       } finally {
-        kept.telling?.tell();
-        kept.telling = undefined;
+        kept.telling?.tell(isWritten);
+        if (isWritten) kept.telling = undefined;
       }
     };
     if (record.turn === undefined) return write();
@@ -272,9 +277,15 @@ export class Journal {
     return this.#sessions.has(session) ? this.#underWay.during(kind, begunFolder(session), key, work) : work();
   }
 
-  /** Waits until what the model's request of this number came to has been written. */
-  async told(model: string, number: number): Promise<void> {
-    await this.#uncovered.get(model)?.byNumber.get(number)?.telling?.told;
+  /**
+   * Waits until what the model's requests up to `number` came to has been written. False where one could not be, as on a full
+   * disk, and somebody may still ask for it: after a kill it is there only if the request is carried out again.
+   */
+  async told(model: string, number: number): Promise<boolean> {
+    for (const [own, kept] of this.#uncovered.get(model)?.byNumber ?? []) {
+      if (own <= number && (await kept.telling?.told) === false && !kept.isGone) return false;
+    }
+    return true;
   }
 
   /** A state of the model holds what the requests up to `number` came to. */
@@ -370,8 +381,8 @@ export class Journal {
 const begunFolder = (session: string) => join(session, "begun");
 
 function newTelling(): NonNullable<Kept["telling"]> {
-  let tell: () => void = () => {};
-  const told = new Promise<void>((resolve) => {
+  let tell: (isWritten: boolean) => void = () => {};
+  const told = new Promise<boolean>((resolve) => {
     tell = resolve;
   });
   return { told, tell };

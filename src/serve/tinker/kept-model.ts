@@ -149,23 +149,28 @@ export class KeptModel {
     await writeWholeFolder(join(this.#directory, state), (directory) => policy.saveState(directory));
     this.#isChanged = false;
     this.#hasGradient = false;
-    await this.#moveOn(state, number);
+    // Where requests are to be carried out again the state before this one stays the one that counts.
+    if (!(await this.#moveOn(state, number))) this.#isChanged = true;
     this.#lastSaveMs = performance.now() - startedAt;
     this.#busyMs = 0;
   }
 
-  /** The state holds what the requests up to `number` came to. */
-  async #moveOn(state: string | null, number: number): Promise<void> {
+  /** The state holds what the requests up to `number` came to. False, and nothing is noted, where one of them has to be kept. */
+  async #moveOn(state: string | null, number: number): Promise<boolean> {
     // A request that the state holds is not carried out again, so its result has to be there.
-    await this.#journal.told(this.id, number);
+    if (!(await this.#journal.told(this.id, number))) return false;
     this.#state = state;
     this.#next = number + 1;
     await writeWhole(join(this.#directory, FILE), this.#text);
     await this.#cover();
+    return true;
   }
 
-  async #writing(written: Promise<void>): Promise<void> {
-    this.#saving = written.catch(() => {});
+  async #writing(written: Promise<unknown>): Promise<void> {
+    this.#saving = written.then(
+      () => {},
+      () => {},
+    );
     await written;
   }
 

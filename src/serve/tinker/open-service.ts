@@ -72,9 +72,12 @@ async function completeCalls(
   }
   if (calls.size === 0) return;
   for (const request of requests) {
-    if (request.result === undefined) continue;
+    // One that failed by itself was never in the call.
+    if (request.result === undefined || request.result.kind === "failed") continue;
     const { call, body } = await callOf(request);
-    if (call !== undefined && calls.has(call)) service.sampling.completeCall(body);
+    if (call === undefined || !calls.has(call)) continue;
+    // Not waited for. Where it fails, as in a sampling session that is gone, those who wait for the call hear of it.
+    void service.sampling.completeCall(body).catch(() => {});
   }
 }
 
@@ -101,7 +104,7 @@ async function begin(service: TinkerService, { name, turn }: TakenRequest, bytes
   }
 }
 
-/** The call that a request to sample belongs to, with the request; neither for another one. */
+/** The call that a request to sample belongs to, with the request; neither for another one, or one that cannot be read. */
 async function callOf({
   record,
   body,
@@ -110,7 +113,11 @@ async function callOf({
   | { readonly call: undefined; readonly body?: undefined }
 > {
   if (record.name !== "asample" || body === undefined) return { call: undefined };
-  const request = REQUESTS.asample.parse(jsonBody(await body.read()).value);
+  const request = await body
+    .read()
+    .then((bytes) => REQUESTS.asample.parse(jsonBody(bytes).value))
+    .catch(() => undefined);
+  if (request === undefined) return { call: undefined };
   const { aha, sampling_session_id } = request;
   return aha?.call ? { call: `${sampling_session_id} ${aha.call.id}`, body: request } : { call: undefined };
 }

@@ -4,7 +4,7 @@
  * are there.
  */
 
-import type { SampledSequence, Sampler } from "../../engine/contract/sampler.ts";
+import type { SampledSequence, SampledSoFar, SampleProgress, Sampler } from "../../engine/contract/sampler.ts";
 import type { SamplingParams } from "../../engine/contract/sampling.ts";
 import type {
   LogitAdjustments,
@@ -250,9 +250,16 @@ function responseOf(sequences: readonly WireSequence[], prompt: PromptScores | u
 /** How long the rest of a call's prompts are waited for. */
 const CALL_MS = 120_000;
 
+/** A prompt of a call; where its signal is aborted nobody wants its result any more. */
+interface CallPart {
+  readonly job: SampleJob;
+  readonly signal: AbortSignal;
+}
+
 interface GatheredCall {
-  readonly jobs: (SampleJob | undefined)[];
-  missing: number;
+  readonly size: number;
+  /** Those that are there, by their places. */
+  readonly parts: Map<number, CallPart>;
   readonly results: Promise<readonly FutureResult[]>;
   readonly begin: () => void;
 }
@@ -260,11 +267,21 @@ interface GatheredCall {
 /** Prompts of one call that came in requests of their own. */
 export class GatheredCalls {
   readonly #calls = new Map<string, GatheredCall>();
+  readonly #mostBytes: number;
 
-  /** What `job` comes to, computed with all others of its call. `use` lends the weights. */
+  /** `mostBytes`: of what each prompt of a call may report; those of a call share it. */
+  constructor(mostBytes: number) {
+    this.#mostBytes = mostBytes;
+  }
+
+  /**
+   * What `job` comes to, computed with all others of its call. `use` lends the weights. Throws RequestFailure where the call
+   * has more bytes to report than its prompts may. A call is cancelled where the signals of all its prompts are aborted.
+   */
   async sample(
     scope: string,
     job: SampleJob,
+    signal: AbortSignal,
     use: <T>(work: (sampler: Sampler) => Promise<T>) => Promise<T>,
   ): Promise<FutureResult> {
     const { id, index, size } = job.call!;
@@ -274,13 +291,11 @@ export class GatheredCalls {
       call = this.#begin(key, size, use);
       this.#calls.set(key, call);
     }
-    if (index >= call.jobs.length || call.jobs.length !== size || call.jobs[index] !== undefined) {
-      throw new RequestFailure(
-        `The call ${id} of ${call.jobs.length} prompts has no place ${index} of ${size} that is free.`,
-      );
+    if (index >= call.size || call.size !== size || call.parts.has(index)) {
+      throw new RequestFailure(`The call ${id} of ${call.size} prompts has no place ${index} of ${size} that is free.`);
     }
-    call.jobs[index] = job;
-    if (--call.missing === 0) {
+    call.parts.set(index, { job, signal });
+    if (call.parts.size === size) {
       this.#calls.delete(key);
       call.begin();
     }
@@ -288,7 +303,7 @@ export class GatheredCalls {
   }
 
   #begin(key: string, size: number, use: <T>(work: (sampler: Sampler) => Promise<T>) => Promise<T>): GatheredCall {
-    const jobs: (SampleJob | undefined)[] = new Array(size).fill(undefined);
+    const parts = new Map<number, CallPart>();
     let begin: () => void = () => {};
     const whole = new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -301,15 +316,19 @@ export class GatheredCalls {
         resolve();
       };
     });
-    const results = whole.then(() => use((sampler) => together(sampler, jobs as SampleJob[])));
+    const results = whole.then(() => {
+      const inOrder = Array.from({ length: size }, (_, index) => parts.get(index)!);
+      return use((sampler) => together(sampler, inOrder, size * this.#mostBytes));
+    });
     // Whoever waits hears of a failure; nobody may be waiting.
     results.catch(() => {});
-    return { jobs, missing: size, results, begin };
+    return { size, parts, results, begin };
   }
 }
 
 /** What the jobs of a call come to. Throws RequestFailure where they do not go together. */
-function together(sampler: Sampler, jobs: readonly SampleJob[]): Promise<readonly FutureResult[]> {
+function together(sampler: Sampler, parts: readonly CallPart[], mostBytes: number): Promise<readonly FutureResult[]> {
+  const jobs = parts.map(({ job }) => job);
   const [{ params, score }] = jobs as [SampleJob];
   // What is drawn plays no part where texts are scored.
   const isAlike = (job: SampleJob) =>
@@ -317,12 +336,24 @@ function together(sampler: Sampler, jobs: readonly SampleJob[]): Promise<readonl
   if (!jobs.every((job) => isAlike(job) && (job.score === undefined) === (score === undefined))) {
     throw new RequestFailure("The prompts of a call are sampled, or scored, with the same parameters.");
   }
-  return score === undefined ? sampleTogether(sampler, jobs) : scoreTogether(sampler, jobs);
+  if (score !== undefined) return scoreTogether(sampler, jobs);
+  const onProgress = ({ tokens }: SampledSoFar) => {
+    if (parts.every(({ signal }) => signal.aborted)) throw new RequestFailure("The request was cancelled.");
+    if (tokens * DrawnTokens.bytesOfOne(0) <= mostBytes) return;
+    throw new RequestFailure(
+      `The results of this call have more than ${mostBytes} bytes: ask for fewer samples of a prompt, or for shorter ones.`,
+    );
+  };
+  return sampleTogether(sampler, jobs, onProgress);
 }
 
-async function sampleTogether(sampler: Sampler, jobs: readonly SampleJob[]): Promise<readonly FutureResult[]> {
+async function sampleTogether(
+  sampler: Sampler,
+  jobs: readonly SampleJob[],
+  onProgress: SampleProgress,
+): Promise<readonly FutureResult[]> {
   const prompts = jobs.map(({ tokens, numSamples, promptId }) => ({ tokens, numSamples, promptId }));
-  const samples = await sampler.sample(prompts, jobs[0]!.params);
+  const samples = await sampler.sample(prompts, jobs[0]!.params, onProgress);
   return jobs.map((_, index) => {
     const own = samples.filter(({ promptIndex }) => promptIndex === index);
     return responseOf(own.map(sequenceOf), undefined);

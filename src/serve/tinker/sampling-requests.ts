@@ -33,10 +33,11 @@ export class SamplingRequests {
   readonly sessions: ClientSessions;
   readonly #parts: SamplingRequestParts;
   readonly #samplers: Samplers;
-  readonly #calls = new GatheredCalls();
+  readonly #calls: GatheredCalls;
 
   constructor(parts: SamplingRequestParts) {
     this.#parts = parts;
+    this.#calls = new GatheredCalls(parts.limits.mostSampleBytes);
     this.#samplers = new Samplers(parts.limits.mostOpenSamplers);
     this.sessions = new ClientSessions(parts.limits, parts.journal, (target) => this.#ended(target));
   }
@@ -99,7 +100,7 @@ export class SamplingRequests {
     const request = { key, session: target.sessionId, name: "asample" };
     const requestId = await futures.begin(request, text, async (signal): Promise<FutureResult> => {
       const job = sampleJob(body, base, key);
-      if (job.call !== undefined) return this.#inCall(target, job);
+      if (job.call !== undefined) return this.#inCall(target, job, signal);
       const options = { signal, mostBytes: this.#parts.limits.mostSampleBytes };
       return target.sampler().use((_, session) => sampleInSession(job, session(), base.tokenizer, options));
     });
@@ -113,12 +114,11 @@ export class SamplingRequests {
     return sampler.use((_, session) => work(session()));
   }
 
-  /** A prompt that others of its call wait for is sampled once more; what it came to is known. */
-  completeCall(body: RequestBody<"asample">): void {
+  /** A prompt that others of its call wait for is sampled once more; what it came to is known, so it alone keeps no call going. */
+  async completeCall(body: RequestBody<"asample">): Promise<void> {
     const target = this.sessions.target(body.sampling_session_id);
     const job = sampleJob(body, this.#parts.base, sampleKey(target, body));
-    // Those who wait hear of a failure.
-    if (job.call !== undefined) void this.#inCall(target, job).catch(() => {});
+    if (job.call !== undefined) await this.#inCall(target, job, AbortSignal.abort());
   }
 
   /** Weights were saved, `sampler` being open with them: whoever samples from this path gets these. */
@@ -149,8 +149,8 @@ export class SamplingRequests {
     await this.#samplers.close();
   }
 
-  #inCall(target: SamplingTarget, job: SampleJob): Promise<FutureResult> {
-    return this.#calls.sample(target.id, job, (work) => target.sampler().use((sampler) => work(sampler)));
+  #inCall(target: SamplingTarget, job: SampleJob, signal: AbortSignal): Promise<FutureResult> {
+    return this.#calls.sample(target.id, job, signal, (work) => target.sampler().use((sampler) => work(sampler)));
   }
 
   async #add(sessionId: string, { number, modelPath, weights, joined }: KeptSampling): Promise<void> {
