@@ -9,6 +9,7 @@ import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
 import type { Device, DeviceKind } from "../../src/compute/device.ts";
 import { extend } from "../../src/extend.ts";
 import { readRun } from "../../src/run/run-reader.ts";
+import { deviceWith } from "../compute/device-with.ts";
 import { QUICK, REWARD_MODEL_RECIPE, SMOKE_RECIPE } from "../recipe/smoke.ts";
 import { fixture } from "../recipe/trl/conversions.ts";
 import { recordedConsole } from "./console.ts";
@@ -23,13 +24,11 @@ const kind: DeviceKind = {
   summary: "the CPU, counted",
   open: async ({ threads }) => {
     const cpu = CpuDevice.open(threads);
-    return new Proxy(cpu as Device, {
-      get: (device, name) => {
-        if (name === "load") loaded++;
-        const value = Reflect.get(device, name, device) as unknown;
-        return typeof value === "function" ? value.bind(device) : value;
-      },
-    });
+    const load: Device["load"] = (lowered) => {
+      loaded++;
+      return cpu.load(lowered);
+    };
+    return deviceWith(cpu, { load });
   },
 };
 

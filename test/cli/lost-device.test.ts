@@ -11,6 +11,7 @@ import { DeviceMemoryError } from "../../src/compute/gpu/faults.ts";
 import { DeviceLostError } from "../../src/errors.ts";
 import { extend } from "../../src/extend.ts";
 import { readRun } from "../../src/run/run-reader.ts";
+import { deviceWith } from "../compute/device-with.ts";
 import { QUICK, SMOKE_RECIPE } from "../recipe/smoke.ts";
 import { recordedConsole } from "./console.ts";
 
@@ -33,13 +34,7 @@ function brittle(cpu: CpuDevice): Device {
     };
     return { bind, dispose: () => session.dispose() };
   };
-  return new Proxy(cpu as Device, {
-    get: (device, name) => {
-      if (name === "load") return load;
-      const value = Reflect.get(device, name, device) as unknown;
-      return typeof value === "function" ? value.bind(device) : value;
-    },
-  });
+  return deviceWith(cpu, { load });
 }
 
 const kind: DeviceKind = {

@@ -6,6 +6,7 @@ import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
 import type { Device } from "../../src/compute/device.ts";
 import { multiply } from "../../src/graph/ops/elementwise.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { deviceWith } from "./device-with.ts";
 
 /** The CPU, and what happens to its programs: `+` where one is loaded, `-` where one is released. */
 function watched(): { device: Device; events: string[] } {
@@ -20,14 +21,7 @@ function watched(): { device: Device; events: string[] } {
     };
     return { bind: (inputs, outputs) => session.bind(inputs, outputs), dispose };
   };
-  const device = new Proxy(cpu as Device, {
-    get: (of, name) => {
-      if (name === "load") return load;
-      const value = Reflect.get(of, name, of) as unknown;
-      return typeof value === "function" ? value.bind(of) : value;
-    },
-  });
-  return { device, events };
+  return { device: deviceWith(cpu, { load }), events };
 }
 
 const graphOf = () => {

@@ -10,6 +10,7 @@ import { openEngine, openRewardModel, openSharedBase } from "../../src/engine/op
 import { AhaError, ConfigError, EngineError } from "../../src/errors.ts";
 import { ONNX_RUNTIME_CPU, ONNX_RUNTIME_CUDA, ONNX_RUNTIME_WEBGPU } from "../../src/graph/target.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
+import { deviceWith } from "../compute/device-with.ts";
 import { MODELS, writeModel } from "./models.ts";
 
 const config = MODELS["tied, query and key norms"];
@@ -46,13 +47,7 @@ describe("an engine in bfloat16", () => {
     const path = await writeModel(config);
     const target = { ...ONNX_RUNTIME_CPU, attendsInHalfAlone: true };
     const own = await compute.device();
-    const device = new Proxy(own, {
-      get: (_, name) => {
-        if (name === "target") return target;
-        const value = Reflect.get(own, name, own) as unknown;
-        return typeof value === "function" ? value.bind(own) : value;
-      },
-    });
+    const device = deviceWith(own, { target });
     const computing = computingOn(device, diskFolder);
     const asked = /cannot sample in float32.*Set engine\.dtype: bfloat16 \(--dtype bfloat16\)/;
     await expect(openEngine({ kind: "local" }, { path }, computing)).rejects.toThrow(asked);

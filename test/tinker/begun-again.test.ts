@@ -3,34 +3,13 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { Wire } from "../../src/engine/tinker/transport.ts";
 import { pass, step } from "./asked-server.ts";
-import { killed, newDirectory, start, ticks } from "./killed-server.ts";
+import { asking, killed, newDirectory, resultOf, start, ticks } from "./killed-server.ts";
 
 /** So many servers end while a request is under way that was begun again; one more took it first. */
 const ENDS = 4;
 
 const never = () => new Promise<void>(() => {});
-
-type Server = Awaited<ReturnType<typeof start>>;
-
-const asking = (wire: Wire) => async (path: string, body: object | Uint8Array<ArrayBuffer>) => {
-  const isBytes = body instanceof Uint8Array;
-  const answer = await wire({
-    ...{ method: "POST", path: `/api/v1/${path}` },
-    headers: { "content-type": isBytes ? "application/x-protobuf" : "application/json" },
-    body: isBytes ? body : JSON.stringify(body),
-  });
-  const text = new TextDecoder().decode(answer.body);
-  return { status: answer.status, text, json: text.startsWith("{") ? JSON.parse(text) : {} };
-};
-
-const resultOf = async ({ wire }: Pick<Server, "wire">, request_id: string) => {
-  for (;;) {
-    const { text, json } = await asking(wire)("retrieve_future", { request_id });
-    if (json.type !== "try_again") return text;
-  }
-};
 
 /** How many servers ended while what is under way was under way, the one that runs counted. */
 const endsIn = (directory: string, session: string): string[] => {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import { tinkerRoutes } from "../../src/cli/serve-tinker.ts";
+import type { Wire } from "../../src/engine/tinker/transport.ts";
 import { LOCK_NAME } from "../../src/run/run-lock.ts";
 import type { TinkerLimits } from "../../src/serve/tinker/limits.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
@@ -68,4 +69,24 @@ export function killed(directory: string): string {
 
 export const ticks = async (count: number) => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** Asks over a wire as a client without the SDK does. */
+export const asking = (wire: Wire) => async (path: string, body: object | Uint8Array<ArrayBuffer>) => {
+  const isBytes = body instanceof Uint8Array;
+  const answer = await wire({
+    ...{ method: "POST", path: `/api/v1/${path}` },
+    headers: { "content-type": isBytes ? "application/x-protobuf" : "application/json" },
+    body: isBytes ? body : JSON.stringify(body),
+  });
+  const text = new TextDecoder().decode(answer.body);
+  return { status: answer.status, text, json: text.startsWith("{") ? JSON.parse(text) : {} };
+};
+
+/** What a request comes to. */
+export const resultOf = async ({ wire }: { readonly wire: Wire }, request_id: string) => {
+  for (;;) {
+    const { text, json } = await asking(wire)("retrieve_future", { request_id });
+    if (json.type !== "try_again") return text;
+  }
 };

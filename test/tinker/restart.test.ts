@@ -11,7 +11,7 @@ import { Random } from "../../src/random.ts";
 import { LOCK_NAME } from "../../src/run/run-lock.ts";
 import { Journal } from "../../src/serve/tinker/journal.ts";
 import { bytesOf, FORWARD_BACKWARD_REQUEST, floatTensor, integerTensor } from "../../src/tinker/messages.ts";
-import { killed, LONGEST_DELAY, newDirectory, root, start, ticks } from "./killed-server.ts";
+import { asking, killed, LONGEST_DELAY, newDirectory, resultOf, root, start, ticks } from "./killed-server.ts";
 import { openOver, train } from "./random-training.ts";
 
 describe("a server that is killed", () => {
@@ -73,27 +73,11 @@ describe("a server that is killed", () => {
   it("answers a repeated request as it did, with the same future, and one that was not answered yet", async () => {
     const directory = newDirectory();
     const first = await start(directory, { busyPerSave: 1e9 });
-    const asking = (wire: Wire) => async (path: string, body: object | Uint8Array<ArrayBuffer>) => {
-      const isBytes = body instanceof Uint8Array;
-      const answer = await wire({
-        ...{ method: "POST", path: `/api/v1/${path}` },
-        headers: { "content-type": isBytes ? "application/x-protobuf" : "application/json" },
-        body: isBytes ? body : JSON.stringify(body),
-      });
-      const text = new TextDecoder().decode(answer.body);
-      return { status: answer.status, text, json: text.startsWith("{") ? JSON.parse(text) : undefined };
-    };
     const post = asking(first.wire);
-    const resultOf = async (own: typeof post, request_id: string) => {
-      for (;;) {
-        const { text, json } = await own("retrieve_future", { request_id });
-        if (json?.type !== "try_again") return text;
-      }
-    };
     const { session_id } = (await post("create_session", {})).json;
     const create = { session_id, model_seq_id: 0, base_model: "tiny", lora_config: { rank: 2 } };
     const made = (await post("create_model", create)).json.request_id;
-    const { model_id } = JSON.parse(await resultOf(post, made));
+    const { model_id } = JSON.parse(await resultOf(first, made));
     const pass = FORWARD_BACKWARD_REQUEST.encode({
       ...{ modelId: model_id, seqId: 1, lossFn: "cross_entropy" },
       data: [
@@ -119,7 +103,7 @@ describe("a server that is killed", () => {
     const told: [id: string, result: string][] = [];
     for (const [path, body] of sent) {
       const { request_id } = (await post(path, body)).json;
-      told.push([request_id, await resultOf(post, request_id)]);
+      told.push([request_id, await resultOf(first, request_id)]);
     }
     const { sampling_session_id } = JSON.parse(told[3]![1]);
     const prompt = { chunks: [{ tokens: [3] }] };
@@ -141,7 +125,7 @@ describe("a server that is killed", () => {
     expect((await again("create_model", create)).json.request_id).toBe(made);
     for (const [i, [path, body]] of sent.entries()) {
       const { request_id } = (await again(path, body)).json;
-      expect([request_id, await resultOf(again, request_id)], path).toEqual(told[i]);
+      expect([request_id, await resultOf(second, request_id)], path).toEqual(told[i]);
     }
     expect((await again("optim_step", step(2.5))).status).toBe(422);
     expect((await again("optim_step", { ...step(2), seq_id: 2, extra: 1 })).status).toBe(422);
@@ -151,8 +135,8 @@ describe("a server that is killed", () => {
       "forward_backward",
       FORWARD_BACKWARD_REQUEST.encode({ ...FORWARD_BACKWARD_REQUEST.decode(pass), seqId: 5 }),
     );
-    expect(await resultOf(again, ids[0]!)).toMatch(/./);
-    expect(JSON.parse(await resultOf(again, ids[1]!)).metrics).toMatchObject({ grad_norm: 4 });
+    expect(await resultOf(second, ids[0]!)).toMatch(/./);
+    expect(JSON.parse(await resultOf(second, ids[1]!)).metrics).toMatchObject({ grad_norm: 4 });
     expect(second.policies[0]!.log).toEqual(["pass 1,1", "step 2", "pass 1,1", "step 6"]);
     expect(second.defects).toEqual([]);
     await first.routes.close();
@@ -168,12 +152,12 @@ describe("custom losses", () => {
     readonly upload: string;
   }[];
 
-  const asking = (wire: Wire) => async (path: string, body: string | Uint8Array<ArrayBuffer>) => {
+  const textFrom = (wire: Wire) => async (path: string, body: string | Uint8Array<ArrayBuffer>) => {
     const type = typeof body === "string" ? "application/json" : "application/x-protobuf";
     const answer = await wire({ method: "POST", path: `/api/v1/${path}`, headers: { "content-type": type }, body });
     return new TextDecoder().decode(answer.body);
   };
-  const resultOf = async (post: ReturnType<typeof asking>, path: string, body: string | Uint8Array<ArrayBuffer>) => {
+  const textOf = async (post: ReturnType<typeof textFrom>, path: string, body: string | Uint8Array<ArrayBuffer>) => {
     const { request_id } = JSON.parse(await post(path, body));
     for (;;) {
       const text = await post("retrieve_future", JSON.stringify({ request_id }));
@@ -204,19 +188,19 @@ describe("custom losses", () => {
   it("are there after a kill, for passes that are carried out again and for new ones", async () => {
     const directory = newDirectory();
     const first = await start(directory, { busyPerSave: 1e9 });
-    const post = asking(first.wire);
+    const post = textFrom(first.wire);
     const { session_id } = JSON.parse(await post("create_session", "{}"));
     const create = { session_id, model_seq_id: 0, base_model: "tiny", lora_config: { rank: 2 } };
-    const { model_id } = JSON.parse(await resultOf(post, "create_model", JSON.stringify(create)));
+    const { model_id } = JSON.parse(await textOf(post, "create_model", JSON.stringify(create)));
     const { upload } = golden.find(({ name }) => name === "neg_ll")!;
     const body = `{"session_id":"${session_id}","custom_loss_seq_id":0,${upload.slice(1)}`;
-    const { loss_id } = JSON.parse(await resultOf(post, "create_custom_loss", body));
+    const { loss_id } = JSON.parse(await textOf(post, "create_custom_loss", body));
     const pass = (seqId: number, weight: number) => passOf(model_id, loss_id, seqId, weight);
-    await resultOf(post, "forward_backward", pass(1, 2));
+    await textOf(post, "forward_backward", pass(1, 2));
     const second = await start(killed(directory), { busyPerSave: 1e9 });
-    const again = asking(second.wire);
+    const again = textFrom(second.wire);
     expect(await again("create_custom_loss", body)).toBe(await post("create_custom_loss", body));
-    expect(await resultOf(again, "forward_backward", pass(2, 3))).not.toContain("error");
+    expect(await textOf(again, "forward_backward", pass(2, 3))).not.toContain("error");
     expect(second.policies[0]!.log).toEqual(["pass 2,1", "pass 3,1"]);
     expect(second.defects).toEqual([]);
     await first.routes.close();
@@ -226,10 +210,10 @@ describe("custom losses", () => {
   it("fail where the server ended twice while a pass with one was under way, so that no pass ends every server", async () => {
     const directory = newDirectory();
     const first = await start(directory);
-    const post = asking(first.wire);
+    const post = textFrom(first.wire);
     const { session_id } = JSON.parse(await post("create_session", "{}"));
     const create = { session_id, model_seq_id: 0, base_model: "tiny", lora_config: { rank: 2 } };
-    const { model_id } = JSON.parse(await resultOf(post, "create_model", JSON.stringify(create)));
+    const { model_id } = JSON.parse(await textOf(post, "create_model", JSON.stringify(create)));
     // It is evaluated for as long as some kills take.
     const node = (name: string, target: string, ...args: unknown[]) => ({ op: "call_method", name, target, args });
     const long = {
@@ -244,7 +228,7 @@ describe("custom losses", () => {
         ],
       },
     };
-    const { loss_id } = JSON.parse(await resultOf(post, "create_custom_loss", JSON.stringify(long)));
+    const { loss_id } = JSON.parse(await textOf(post, "create_custom_loss", JSON.stringify(long)));
     const begun = (of: string) => join(of, "sessions", session_id, "begun");
     const isBegun = (of: string) => existsSync(begun(of)) && readdirSync(begun(of)).length > 0;
     const body = passOf(model_id, loss_id, 1, 1);
@@ -260,10 +244,10 @@ describe("custom losses", () => {
     places.push(killed(places[0]!));
     await second.routes.close();
     const third = await start(places[1]!);
-    const again = asking(third.wire);
+    const again = textFrom(third.wire);
     expect(JSON.parse(await again("forward_backward", body)).request_id).toBe(request_id);
-    expect(await resultOf(again, "forward_backward", body)).toMatch(/ended 2 times while this request was under way/);
-    expect(await resultOf(again, "forward_backward", passOf(model_id, loss_id, 2, 1))).not.toContain("error");
+    expect(await textOf(again, "forward_backward", body)).toMatch(/ended 2 times while this request was under way/);
+    expect(await textOf(again, "forward_backward", passOf(model_id, loss_id, 2, 1))).not.toContain("error");
     expect(isBegun(places[1]!)).toBe(false);
     expect([first, second, third].flatMap(({ defects }) => defects)).toEqual([]);
     await third.routes.close();
